@@ -1,7 +1,6 @@
 """From a recording to the measured part of the run document: plain JSON values, typed by analysis.document.
 
-Invariants: a missing figure is None; latencies come from ok requests alone; the
-outcomes sum to what was planned.
+Invariants: a missing figure is None; latencies come from ok requests alone; the outcomes sum to what was planned.
 """
 
 import re

@@ -1,7 +1,6 @@
 """What the API's description says of each operation besides its types: what may be sent, and what comes back.
 
-Documents of sweeps and runs are those of docs/method.md and
-`loadgen export`, which are not repeated here.
+Documents of sweeps and runs are those of docs/method.md and `loadgen export`, which are not repeated here.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,6 @@
 """How a job goes, as events that travel: from its process to the service as lines of JSON, and on to whoever follows it.
 
-Runs are named by their position in the grid, which whoever has the
-spec can write out himself.
+Runs are named by their position in the grid, which whoever has the spec can write out himself.
 """
 
 import threading

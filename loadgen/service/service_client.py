@@ -1,7 +1,6 @@
 """The other side of the API: send a sweep to a service, follow its job, and take its results.
 
-The token
-lives in memory alone, and is in no message.
+The token lives in memory alone, and is in no message.
 """
 
 import json

@@ -1,7 +1,6 @@
 """The store as the dashboard sees it: opened for reading, for one request at a time.
 
-A database that does not exist yet is no error: it is one without sweeps. One that was there and is
-gone is an error.
+A database that does not exist yet is no error: it is one without sweeps. One that was there and is gone is an error.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,8 +1,7 @@
 """A sweep as it goes: server-sent events for its page, until it ends.
 
-Only reads, and once a second for each sweep however many watch it, so that
-nobody who watches disturbs what is watched. Each look opens the store anew and closes it: a stream that lasts for hours holds
-nothing meanwhile.
+Only reads, and once a second for each sweep however many watch it, so that nobody who watches disturbs what is watched.
+Each look opens the store anew and closes it: a stream that lasts for hours holds nothing meanwhile.
 """
 
 import asyncio

@@ -1,7 +1,6 @@
 """Checks of our figures against the server's own account, and on what happened inside it: its queue, its cache, its GPUs.
 
-Where the server
-counted other requests than ours, or ours failed, its figures say nothing of ours, and no check speaks.
+Where the server counted other requests than ours, or ours failed, its figures say nothing of ours, and no check speaks.
 """
 
 from loadgen.analysis.checks.surroundings import UNACCOUNTED_S, account_of

@@ -1,7 +1,6 @@
 """May the figures be believed? The closed list of checks, and the verdict that they give.
 
-Every limit stands here, once, with its reason; docs/method.md repeats the table and a test
-holds the two together.
+Every limit stands here, once, with its reason; docs/method.md repeats the table and a test holds the two together.
 """
 
 from typing import cast

@@ -1,7 +1,6 @@
 """THE definitions: every figure that a run is judged by, in one table that drives the JSON, the tables, the pages and the docs.
 
-To change what a figure means is to raise METHOD_VERSION and to say so in
-CHANGELOG under "Measurement changes".
+To change what a figure means is to raise METHOD_VERSION and to say so in CHANGELOG under "Measurement changes".
 """
 
 import numpy as np

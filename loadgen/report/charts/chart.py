@@ -1,8 +1,7 @@
 """What all charts share: a Vega-Lite specification with its caption and the table behind it.
 
-A specification is a plain dict, data inside, with
-nothing to fetch; durations are in seconds in the data, and drawn in milliseconds. Colours of text, axes and ground are
-left to the page, which knows whether it is light or dark.
+A specification is a plain dict, data inside, with nothing to fetch; durations are in seconds in the data, and drawn in
+milliseconds. Colours of text, axes and ground are left to the page, which knows whether it is light or dark.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

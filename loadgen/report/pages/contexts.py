@@ -1,7 +1,6 @@
 """One context per page: everything that a template may say, as text and charts, ready to print.
 
-Templates decide nothing: a page's context holds what is
-shown, in the order in which it is shown.
+Templates decide nothing: a page's context holds what is shown, in the order in which it is shown.
 """
 
 from collections.abc import Callable, Sequence

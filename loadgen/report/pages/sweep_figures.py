@@ -1,7 +1,6 @@
 """What the list of sweeps shows of each sweep's figures: its best load point, and the GPUs of the server.
 
-The figures are those of the sweep's own page: means over the repeats of a
-point that are not invalid.
+The figures are those of the sweep's own page: means over the repeats of a point that are not invalid.
 """
 
 from collections import Counter

@@ -1,7 +1,6 @@
 """Run documents taken apart for people: highlights, figures, findings, outcomes, and facts as pairs.
 
-Reads documents alone, and takes every key that the contract does not
-promise as possibly absent.
+Reads documents alone, and takes every key that the contract does not promise as possibly absent.
 """
 
 from collections.abc import Sequence
