@@ -9,10 +9,13 @@ from sqlalchemy import Connection, inspect, text
 
 from loadgen.errors import NotFoundError, StoreError
 from loadgen.store.database import Database
+from loadgen.store.tables import Entity
 
 HEAD = "0015"  # the newest file of migrations/versions
 MIGRATIONS = Path(__file__).parent / "migrations"
-_NEWEST = MIGRATIONS / "newest.sql"
+VERSION_TABLE = """CREATE TABLE alembic_version (
+    version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+)"""  # as Alembic makes it
 _LOCK = 0x6C6F616467656E  # "loadgen": the one lock that it takes of a PostgreSQL server, while it makes its tables
 
 
@@ -69,17 +72,12 @@ def _known_revisions() -> set[str]:
 
 
 def _migrate(connection: Connection) -> None:
-    if connection.dialect.name == "sqlite" and _revision(connection) is None:
-        _make_tables(connection)
+    if _revision(connection) is None:
+        Entity.metadata.create_all(connection, checkfirst=False)
+        connection.execute(text(VERSION_TABLE))
+        connection.execute(text("INSERT INTO alembic_version VALUES (:revision)"), {"revision": HEAD})
     else:
         _migrate_step_by_step(connection)
-
-
-def _make_tables(connection: Connection) -> None:
-    """Make at once what the migrations make of an empty SQLite database."""
-    for statement in filter(str.strip, _NEWEST.read_text(encoding="utf-8").split(";\n")):
-        connection.exec_driver_sql(statement)
-    connection.execute(text("INSERT INTO alembic_version VALUES (:revision)"), {"revision": HEAD})
 
 
 def _migrate_step_by_step(connection: Connection) -> None:

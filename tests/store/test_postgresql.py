@@ -32,6 +32,7 @@ from loadgen.store import schema
 from loadgen.store.repository import Store
 from loadgen.store.sweep_progress import SweepsProgress
 from loadgen.web.app import create_app
+from tests.store.first_tables import make_first_tables
 from tests.store.postgresql import PostgresServer
 
 pytestmark = [pytest.mark.postgres, pytest.mark.loopback]
@@ -102,7 +103,9 @@ def test_it_is_brought_up_to_date_from_every_earlier_schema(empty: str, revision
     config = Config()
     config.set_main_option("script_location", str(schema.MIGRATIONS))
     engine = create_engine(empty)
-    with engine.begin() as config.attributes["connection"]:
+    with engine.begin() as connection:
+        make_first_tables(connection)
+        config.attributes["connection"] = connection
         command.upgrade(config, revision)
     engine.dispose()
     with Store.open(empty) as store:

@@ -8,9 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
@@ -20,6 +18,7 @@ from loadgen.errors import NotFoundError, StoreError
 from loadgen.store import schema
 from loadgen.store.repository import Store
 from loadgen.store.tables import Entity
+from tests.store.first_tables import create, make_first_tables
 
 
 def path_of(url: str) -> Path:
@@ -33,9 +32,10 @@ def alter(url: str, *statements: str) -> None:
 
 
 def migrate_step_by_step(url: str) -> None:
-    """Bring an empty database to `HEAD` through every migration, in place of a new one's way."""
+    """Bring the tables of the first loadgen to `HEAD` through every migration."""
     engine = create_engine(url.split("?")[0])
     with engine.begin() as connection:
+        make_first_tables(connection)
         schema._migrate_step_by_step(connection)
     engine.dispose()
 
@@ -58,10 +58,18 @@ def test_the_constraints_have_the_names_of_the_models(sqlite_store: Store, url: 
 
 
 def test_a_new_database_has_what_the_migrations_make(sqlite_store: Store, url: str, tmp_path: Path) -> None:
-    def schema_of(path: Path) -> list[str]:
+    def schema_of(path: Path) -> dict[str, list[object]]:
+        """Of each table its columns, references and indices, whose order says nothing."""
         with closing(sqlite3.connect(path)) as connection:
-            made = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid")
-            return [re.sub(r"\s+", " ", sql.replace("(\n", "(").replace("\n)", ")")) for (sql,) in made]
+            names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            return {
+                name: [
+                    sorted(row[1:] for row in connection.execute(f"PRAGMA table_info({name})")),
+                    sorted(row[2:] for row in connection.execute(f"PRAGMA foreign_key_list({name})")),
+                    sorted(row[1:] for row in connection.execute(f"PRAGMA index_list({name})")),
+                ]
+                for name in sorted(names)
+            }
 
     migrate_step_by_step(f"sqlite:///{tmp_path}/migrated.db")
     assert schema_of(path_of(url)) == schema_of(tmp_path / "migrated.db")
@@ -77,6 +85,7 @@ def test_the_migrations_are_written_in_portable_types() -> None:
     context = MigrationContext.configure(dialect_name="postgresql", opts={"as_sql": True, "output_buffer": written})
     scripts = list(ScriptDirectory(str(schema.MIGRATIONS)).walk_revisions())
     with Operations.context(context):
+        create()
         for script in reversed(scripts):
             script.module.upgrade()
     for table in Entity.metadata.tables:
@@ -86,11 +95,9 @@ def test_the_migrations_are_written_in_portable_types() -> None:
 
 
 def test_lengths_stored_before_they_could_be_null_stay(url: str) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(schema.MIGRATIONS))
     engine = create_engine(f"sqlite:///{path_of(url)}")
-    with engine.begin() as config.attributes["connection"]:
-        command.upgrade(config, "0002")
+    with engine.begin() as new:
+        make_first_tables(new)
     engine.dispose()
     with closing(sqlite3.connect(path_of(url))) as connection, connection:
         for table in ("environment", "sweep", "run", "request"):  # 7 in every column, so that all refer to each other
