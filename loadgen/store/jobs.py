@@ -7,7 +7,7 @@ other: the second is told that it came too late. A service changes nothing once 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, cast
 
 from sqlalchemy import case, func, select
@@ -20,7 +20,7 @@ from loadgen.store.rows import JobRow, JobStanding, JobStatus, QueueOwner, Sweep
 from loadgen.store.run_figures import STATUSES, run_counts
 from loadgen.store.sweep_progress import SweepsProgress
 
-_NO_RUNS = JobStanding()
+_NOWHERE = JobStanding()
 
 
 class Jobs:
@@ -36,12 +36,8 @@ class Jobs:
     def add(self, job: JobRow) -> None:
         """Put a job at the end of the queue."""
         with self._changes() as session:
-            session.add(
-                tables.JobTable(
-                    **_columns(job),
-                    queued_number=_next_place(session),
-                )
-            )
+            columns = asdict(job) | {"name": plain.text(job.name)}
+            session.add(tables.JobTable(**columns, queued_number=_next_place(session)))
 
     def job(self, job_id: str) -> JobRow:
         """The job of that id, or of that beginning of an id when only one fits. Raises `NotFoundError`."""
@@ -93,9 +89,8 @@ class Jobs:
             runs = _runs(session, sweep_ids) if sweep_ids else {}
         return [
             replace(
-                _in_place(
-                    runs.get(job.sweep_id or "", _NO_RUNS), places.get(job.job_id) if job.status == "queued" else None
-                ),
+                places.get(job.job_id, _NOWHERE) if job.status == "queued" else _NOWHERE,
+                **runs.get(job.sweep_id or "", {}),
                 progress=progress.get(job.sweep_id or ""),
             )
             for job in jobs
@@ -145,45 +140,24 @@ class Jobs:
             yield session
 
 
-@dataclass(frozen=True, slots=True)
-class _QueuePlace:
-    """A place in the queue of a server, and the job right before it; None if there is none."""
-
-    position: int
-    after: tuple[str, str, JobStatus] | None  # id, name and status
-
-
-def _in_place(standing: JobStanding, place: _QueuePlace | None) -> JobStanding:
-    if place is None:
-        return standing
-    job_id, name, status = place.after or (None, None, None)
-    return replace(
-        standing,
-        queue_position=place.position,
-        waits_for_job_id=job_id,
-        waits_for_name=name,
-        waits_for_status=status,
-    )
-
-
-def _places(session: Session) -> dict[str, _QueuePlace]:
-    """The place of each queued job in the queue of its server."""
+def _places(session: Session) -> dict[str, JobStanding]:
+    """The place of each queued job in the queue of its server, and which job it waits for."""
     job = tables.JobTable
     query = select(job.job_id, job.name, job.status, job.target).where(job.status.in_(("running", "queued")))
     order = (case((job.status == "running", 0), else_=1), job.queued_number, job.job_number)
-    places: dict[str, _QueuePlace] = {}
+    places: dict[str, JobStanding] = {}
     last: dict[str, tuple[str, str, JobStatus]] = {}  # by server: the job that came last so far
     waiting: Counter[str] = Counter()
     for job_id, name, status, target in session.execute(query.order_by(*order)):
         if status == "queued":
             waiting[target] += 1
-            places[job_id] = _QueuePlace(waiting[target], last.get(target))
+            places[job_id] = JobStanding(waiting[target], *last.get(target, ()))
         last[target] = (job_id, name, status)
     return places
 
 
-def _runs(session: Session, sweep_ids: Sequence[str]) -> dict[str, JobStanding]:
-    """By sweep, a standing that says what its runs came to so far."""
+def _runs(session: Session, sweep_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """By sweep, what a standing says of its runs so far."""
     counted = run_counts(tables.RunTable.sweep_id.in_(sweep_ids)).subquery()
     counts = [func.coalesce(counted.c[name], 0) for name in ("runs", "cut_short", *STATUSES)]
     query = (
@@ -192,21 +166,16 @@ def _runs(session: Session, sweep_ids: Sequence[str]) -> dict[str, JobStanding]:
         .where(tables.SweepTable.sweep_id.in_(sweep_ids))
     )
     return {
-        sweep_id: JobStanding(
-            ended_runs=runs - cut_short,
-            cut_short_runs=cut_short,
-            valid_runs=valid,
-            doubtful_runs=doubtful,
-            invalid_runs=invalid,
-            simulated=simulated,
-        )
+        sweep_id: {
+            "ended_runs": runs - cut_short,
+            "cut_short_runs": cut_short,
+            "valid_runs": valid,
+            "doubtful_runs": doubtful,
+            "invalid_runs": invalid,
+            "simulated": simulated,
+        }
         for sweep_id, simulated, runs, cut_short, valid, doubtful, invalid in session.execute(query)
     }
-
-
-def _columns(job: JobRow) -> dict[str, object]:
-    columns = {name: getattr(job, name) for name in JobRow.__dataclass_fields__}
-    return columns | {"name": plain.text(job.name)}
 
 
 def _row(job: tables.JobTable) -> JobRow:

@@ -160,12 +160,24 @@ class Store:
             rows = request_rows.to_rows(records, run.run_number)
             while batch := list(islice(rows, request_rows.ROWS_AT_ONCE)):
                 session.execute(insert(cast(Table, tables.RequestTable.__table__)), batch)
-            if samples:
-                session.execute(
-                    insert(cast(Table, tables.ServerSampleTable.__table__)), _sample_rows(run.run_number, samples)
+            for number, sample in enumerate(samples):
+                session.add(
+                    tables.ServerSampleTable(
+                        run_number=run.run_number,
+                        sample_number=number,
+                        at_ns=sample.at_ns,
+                        values=plain.finite(sample.values),
+                    )
                 )
-            if gpus:
-                session.execute(insert(cast(Table, tables.GpuReadingsTable.__table__)), _gpu_rows(run.run_number, gpus))
+            for number, gpu in enumerate(gpus):
+                session.add(
+                    tables.GpuReadingsTable(
+                        run_number=run.run_number,
+                        gpu_number=number,
+                        device=plain.storable(gpu.device)[0],
+                        readings=blobs.encode_readings(gpu.columns),
+                    )
+                )
             if outline is not None:
                 session.add(tables.RunOutlineTable(run_number=run.run_number, outline=blobs.encode_outline(outline)))
         return document
@@ -453,30 +465,6 @@ def _run_row(sweep_id: str, document: RunDocument, environment_hash: str) -> tab
         environment_hash=environment_hash,
         document={**document, "environment": None},  # null keeps its place among the keys
     )
-
-
-def _sample_rows(run_number: int, samples: Sequence[ServerSample]) -> list[dict[str, object]]:
-    return [
-        {
-            "run_number": run_number,
-            "sample_number": number,
-            "at_ns": sample.at_ns,
-            "values": plain.finite(sample.values),
-        }
-        for number, sample in enumerate(samples)
-    ]
-
-
-def _gpu_rows(run_number: int, gpus: Sequence[GpuSeries]) -> list[dict[str, object]]:
-    return [
-        {
-            "run_number": run_number,
-            "gpu_number": number,
-            "device": plain.storable(gpu.device)[0],
-            "readings": blobs.encode_readings(gpu.columns),
-        }
-        for number, gpu in enumerate(gpus)
-    ]
 
 
 def _sweep_row(sweep: tables.SweepTable, environment: Mapping[str, Any], *counts: int | None) -> SweepRow:

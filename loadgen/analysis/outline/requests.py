@@ -37,44 +37,28 @@ class RequestsOutline(TypedDict):
 
 def requests_outline(measured: Measured) -> RequestsOutline:
     sent, rows = _chosen(measured)
-    columns: RequestsOutline = {
+    requests = [measured.records[row] for row in rows]
+    arrivals_ns = [request.arrival_ns for request in requests]
+    return {
         "sent": sent,
         "never_sent": len(measured.records) - sent,
-        "index": [],
-        "slot": [],
-        "outcome": [],
-        "due_ns": [],
-        "start_ns": [],
-        "sent_ns": [],
-        "first_content_ns": [],
-        "last_content_ns": [],
-        "end_ns": [],
-        "limit_wait_ns": [],
-        "server_queue_s": [],
-        "server_prefill_s": [],
+        "index": [request.index for request in requests],
+        "slot": [request.slot for request in requests],
+        "outcome": [request.outcome.label for request in requests],
+        "due_ns": [request.due_ns for request in requests],
+        "start_ns": [request.start_ns for request in requests],
+        "sent_ns": [request.sent_ns for request in requests],
+        "first_content_ns": [int(stamps[0]) if len(stamps) else None for stamps in arrivals_ns],
+        "last_content_ns": [int(stamps[-1]) if len(stamps) else None for stamps in arrivals_ns],
+        "end_ns": [request.end_ns for request in requests],
+        "limit_wait_ns": [request.limit_wait_ns for request in requests],
+        "server_queue_s": [_span_s(request, "queue_time") for request in requests],
+        "server_prefill_s": [_span_s(request, "prompt_time") for request in requests],
     }
-    for row in rows:
-        _add(columns, measured.records[row])
-    return columns
 
 
-def _add(columns: RequestsOutline, request: RequestRecord) -> None:
-    arrivals_ns, timing = request.arrival_ns, request.server_timing or {}
-    columns["index"].append(request.index)
-    columns["slot"].append(request.slot)
-    columns["outcome"].append(request.outcome.label)
-    columns["due_ns"].append(request.due_ns)
-    columns["start_ns"].append(request.start_ns)
-    columns["sent_ns"].append(request.sent_ns)
-    columns["first_content_ns"].append(int(arrivals_ns[0]) if len(arrivals_ns) else None)
-    columns["last_content_ns"].append(int(arrivals_ns[-1]) if len(arrivals_ns) else None)
-    columns["end_ns"].append(request.end_ns)
-    columns["limit_wait_ns"].append(request.limit_wait_ns)
-    columns["server_queue_s"].append(_seconds(timing.get("queue_time")))
-    columns["server_prefill_s"].append(_seconds(timing.get("prompt_time")))
-
-
-def _seconds(told: object) -> float | None:
+def _span_s(request: RequestRecord, name: str) -> float | None:
+    told = (request.server_timing or {}).get(name)
     is_number = isinstance(told, int | float) and not isinstance(told, bool)
     return float(told) if is_number and told >= 0 else None  # type: ignore[arg-type, operator]
 

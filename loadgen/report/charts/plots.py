@@ -71,9 +71,9 @@ class Plot:
     """One chart by name. `of` is what it takes: runs of any number, or the one run that it is about."""
 
     name: str
-    of: Literal["runs", "run"]
     tells: str  # what one sees in it
     make: Make
+    of: Literal["runs", "run"] = "runs"
     has_bars: bool = False  # its marks are means with bars over repeats, which must be told
     metric: str | None = None  # of a chart that draws whichever is asked: the one that it draws unasked
     on_page: OnPage = _once  # what a page has of it
@@ -236,34 +236,19 @@ _EVALUATE = "no server of theirs was evaluated: run `loadgen accuracy` on it, or
 _COUNT = "measure with --experts"
 
 PLOTS: tuple[Plot, ...] = (
-    Plot("ttft", "runs", tells="time to first token along the load", make=_latency(_only(TTFT)), has_bars=True),
-    Plot(
-        "gap",
-        "runs",
-        tells="the time between tokens, or chunks, along the load",
-        make=_latency(gap_figure),
-        has_bars=True,
-    ),
+    Plot("ttft", tells="time to first token along the load", make=_latency(_only(TTFT)), has_bars=True),
+    Plot("gap", tells="the time between tokens, or chunks, along the load", make=_latency(gap_figure), has_bars=True),
     Plot(
         "throughput",
-        "runs",
         tells="output tokens per second along the load",
         make=_by_documents(throughput_chart),
         has_bars=True,
     ),
-    Plot("energy", "runs", tells="joules per output token along the load", make=_energy, has_bars=True),
-    Plot(
-        "load", "runs", tells="any metric along the load", make=_by_figure(figure_chart), has_bars=True, metric=TPOT.key
-    ),
-    Plot(
-        "pareto",
-        "runs",
-        tells="throughput of a GPU against what each of its users gets",
-        make=_by_documents(pareto_chart),
-    ),
+    Plot("energy", tells="joules per output token along the load", make=_energy, has_bars=True),
+    Plot("load", tells="any metric along the load", make=_by_figure(figure_chart), has_bars=True, metric=TPOT.key),
+    Plot("pareto", tells="throughput of a GPU against what each of its users gets", make=_by_documents(pareto_chart)),
     Plot(
         "speedup",
-        "runs",
         tells="how much faster drafts make a server, against the share of them accepted",
         make=_by_documents(speedup_chart),
         has_bars=True,
@@ -271,28 +256,24 @@ PLOTS: tuple[Plot, ...] = (
     ),
     Plot(
         "accuracy",
-        "runs",
         tells="accuracy against output tokens per second",
         make=lambda selection, options: accuracy_chart(selection, THROUGHPUT),
         needs=_EVALUATE,
     ),
     Plot(
         "accuracy-latency",
-        "runs",
         tells="accuracy against end-to-end latency",
         make=lambda selection, options: accuracy_chart(selection, E2E_LATENCY),
         needs=_EVALUATE,
     ),
     Plot(
         "goodput",
-        "runs",
         tells="requests per second that met the SLO along the load",
         make=_by_documents(goodput_chart),
         has_bars=True,
     ),
     Plot(
         "heat-map",
-        "runs",
         tells="a metric over load and length together",
         make=_by_figure(heat_map),
         metric=THROUGHPUT.key,
@@ -300,7 +281,6 @@ PLOTS: tuple[Plot, ...] = (
     ),
     Plot(
         "repeats",
-        "runs",
         tells="how far three repeats or more lie apart",
         make=_by_figure(repeats_chart),
         metric=THROUGHPUT.key,
@@ -308,45 +288,41 @@ PLOTS: tuple[Plot, ...] = (
     ),
     Plot(
         "ttft-cdf",
-        "runs",
         tells="time to first token of each run, cumulative",
         make=_cumulative(_only(TTFT)),
         on_page=_of_each_point(_only(TTFT)),
     ),
     Plot(
         "gap-cdf",
-        "runs",
         tells="the time between tokens, or chunks, of each run, cumulative",
         make=_cumulative(gap_figure),
         on_page=_of_each_point(gap_figure),
     ),
-    Plot("tpot-cdf", "runs", tells="the time per output token of each run, cumulative", make=_cumulative(_only(TPOT))),
-    Plot(
-        "e2e-cdf",
-        "runs",
-        tells="the time of whole answers of each run, cumulative",
-        make=_cumulative(_only(E2E_LATENCY)),
-    ),
-    Plot("experts", "runs", tells="how often each expert of each layer is chosen", make=_experts, needs=_COUNT),
+    Plot("tpot-cdf", tells="the time per output token of each run, cumulative", make=_cumulative(_only(TPOT))),
+    Plot("e2e-cdf", tells="the time of whole answers of each run, cumulative", make=_cumulative(_only(E2E_LATENCY))),
+    Plot("experts", tells="how often each expert of each layer is chosen", make=_experts, needs=_COUNT),
     Plot(
         "distinct-experts",
-        "runs",
         tells="distinct experts in one step against the formula, along its tokens",
         make=_distinct_experts,
         needs=_COUNT,
     ),
-    Plot("ttft-histogram", "run", tells="how time to first token is distributed", make=_histogram_of(TTFT)),
+    Plot("ttft-histogram", of="run", tells="how time to first token is distributed", make=_histogram_of(TTFT)),
     Plot(
         "gap-histogram",
-        "run",
+        of="run",
         tells="how the time between tokens is distributed",
         make=_of_run(lambda run, outline: _histogram(_gaps(run.document)[0], run.document, outline)),
         on_page=_each_gap,
     ),
-    Plot("tpot-histogram", "run", tells="how the time per output token is distributed", make=_histogram_of(TPOT)),
-    Plot("e2e-histogram", "run", tells="how the time of whole answers is distributed", make=_histogram_of(E2E_LATENCY)),
-    Plot("timeline", "run", tells="when each request waited and was answered", make=_of_run(_timeline)),
-    Plot("over-time", "run", tells="tokens/s, requests, KV cache and power on one time axis", make=_of_run(_over_time)),
+    Plot("tpot-histogram", of="run", tells="how the time per output token is distributed", make=_histogram_of(TPOT)),
+    Plot(
+        "e2e-histogram", of="run", tells="how the time of whole answers is distributed", make=_histogram_of(E2E_LATENCY)
+    ),
+    Plot("timeline", of="run", tells="when each request waited and was answered", make=_of_run(_timeline)),
+    Plot(
+        "over-time", of="run", tells="tokens/s, requests, KV cache and power on one time axis", make=_of_run(_over_time)
+    ),
 )
 EXPERTS = ("experts", "distinct-experts")
 SWEEP_PAGE = (

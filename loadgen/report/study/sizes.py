@@ -65,12 +65,9 @@ def agreements(names: Sequence[str]) -> list[list[bool | None]]:
 def experts_share(name: str) -> tuple[float, float]:
     """The share of routed and shared experts in all parameters of a model, and in those that a token uses."""
     architecture = model(name).architecture
-    found = [(each.routed_experts + each.shared_experts) / each.total for each in _both(architecture)]
-    return found[0], found[1]
-
-
-def _both(architecture: object) -> tuple[Parameters, Parameters]:
-    return parameters(architecture), active_parameters(architecture)  # type: ignore[arg-type]
+    in_all, active = parameters(architecture), active_parameters(architecture)
+    shares = [(each.routed_experts + each.shared_experts) / each.total for each in (in_all, active)]
+    return shares[0], shares[1]
 
 
 def _cell(cell: PaperComparison) -> SizeCell:
