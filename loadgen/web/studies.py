@@ -8,9 +8,9 @@ from fastapi.responses import HTMLResponse
 from loadgen.errors import NotFoundError
 from loadgen.report.comparison.view import check_choice, check_words
 from loadgen.report.study.documents import claims_document, studies_document, study_document
+from loadgen.report.study.files import render_study
 from loadgen.report.study.index_page import claims_page, studies_page
 from loadgen.report.study.library import Shelf, StudyLibrary
-from loadgen.report.study.rendering import render_study
 from loadgen.report.study.results import VERDICTS
 from loadgen.report.study.site import DASHBOARD
 from loadgen.report.study.study_page import study_page

@@ -41,28 +41,22 @@ class ClaimRow:
     `over`: what the ratio that was found is of. `reason`: why there is no verdict, or what weakens it. `is_assumed`: it rests on intervals that were not measured.
     """
 
-    id: str
+    claim: Claim
     study: str
     href: str  # on the page of its study
-    place: str
-    says: str
     stated: str
     over: str
-    reading: str
     reason: str
     is_assumed: bool
     finding: Finding
     others: tuple[Finding, ...]
-    contradicted: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
     """One claim of a contradiction."""
 
-    id: str
-    place: str
-    says: str
+    claim: Claim
     href: str
     verdict: Verdict
     words: str
@@ -92,19 +86,15 @@ def _row(results: StudyResults, at: int, standing: Standing, site: Site) -> Clai
     ]
     reasons = (standing.judgement.reason or "").split("; ")
     return ClaimRow(
-        id=claim.id,
+        claim=claim,
         study=name,
         href=site.claim(name, claim.id),
-        place=claim.place,
-        says=claim.says,
         stated=stated_words(claim),
         over=over_words(claim) if standing.judgement.ratios else "",
-        reading=claim.reading or "",
         reason=_sentence("; ".join(each for each in reasons if each != _ASSUMED)),
         is_assumed=_ASSUMED in reasons,
         finding=_finding(standing.judgement, standing.series),
         others=tuple(others),
-        contradicted=bool(claim.contradicts),
     )
 
 
@@ -147,7 +137,4 @@ def contradictions(
 def _side(of: tuple[str, Standing], site: Site) -> Side:
     study, standing = of
     claim, verdict = standing.claim, standing.judgement.verdict
-    href = site.claim(study, claim.id)
-    return Side(
-        claim.id, claim.place, claim.says, href, verdict, words=VERDICT_WORDS[verdict], mark=VERDICT_MARKS[verdict]
-    )
+    return Side(claim, site.claim(study, claim.id), verdict, words=VERDICT_WORDS[verdict], mark=VERDICT_MARKS[verdict])

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from loadgen.report.comparison.page import Choice
 from loadgen.report.format import plural
 from loadgen.report.study.claim_rows import ClaimRow, Contradiction, claim_rows, contradictions
 from loadgen.report.study.claim_words import VERDICT_WORDS
@@ -13,14 +14,12 @@ from loadgen.report.study.study_page import SeriesLine, everything, fresh_key, l
 from loadgen.report.study.tally import Tally, tally
 from loadgen.report.study.thumbnail import Thumbnail, thumbnail
 from loadgen.study.measured import Series
+from loadgen.study.schema import Study
 
 
 @dataclass(frozen=True, slots=True)
 class StudyCard:
-    name: str
-    title: str
-    place: str
-    question: str
+    study: Study
     href: str
     lines: tuple[SeriesLine, ...]
     status: str  # without any series
@@ -41,13 +40,6 @@ class StudiesPage:
     running: bool
     fresh: str
     site: Site
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    value: str
-    label: str
-    chosen: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +86,7 @@ def _card(results: StudyResults, site: Site) -> StudyCard:
     study = results.file.study
     lines = tuple(series_line(each, planned=len(results.points)) for each in results.by_series)
     return StudyCard(
-        name=study.name,
-        title=study.title,
-        place=study.place,
-        question=study.question,
+        study=study,
         href=site.study(study.name),
         lines=lines,
         status="" if lines else _status(results),

@@ -25,7 +25,7 @@ from loadgen.servers.prediction.fitted import SERVER_NAME as PREDICTION
 from loadgen.servers.prediction.fitted import basis_of
 from loadgen.study.measured import Provenance, Series
 from loadgen.study.points import is_at
-from loadgen.study.schema import Panel
+from loadgen.study.schema import Panel, Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +89,7 @@ class Running:
 @dataclass(frozen=True, slots=True)
 class StudyPage:
     title: str
-    name: str
-    place: str
-    question: str
-    setting: str
-    notes: str
+    study: Study
     lines: tuple[SeriesLine, ...]
     running: tuple[Running, ...]
     fresh: str  # changes when the page has something new
@@ -140,11 +136,7 @@ def study_page(results: StudyResults, all_results: Sequence[StudyResults], site:
     without = unpredictable(results)
     return StudyPage(
         title=study.title,
-        name=study.name,
-        place=study.place,
-        question=study.question,
-        setting=study.setting,
-        notes=study.notes or "",
+        study=study,
         lines=tuple(lines.values()),
         running=running_lines(results, site),
         fresh=fresh_key([results]),

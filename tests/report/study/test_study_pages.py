@@ -13,14 +13,13 @@ from loadgen.importers.importing import read_sweep
 from loadgen.report.charts.chart import Chart
 from loadgen.report.pages.rendering import code
 from loadgen.report.points import Pooled
-from loadgen.report.study.files import study_file, study_folder
+from loadgen.report.study.files import render_study, study_file, study_folder
 from loadgen.report.study.index_page import claims_page, studies_page
 from loadgen.report.study.library import Shelf, StudyLibrary
 from loadgen.report.study.panels.captions import caption
 from loadgen.report.study.panels.charts import panel_charts
 from loadgen.report.study.panels.rows import marks_of, scales_of
 from loadgen.report.study.record import PlannedStudy, Record
-from loadgen.report.study.rendering import render_study
 from loadgen.report.study.results import VERDICTS, StudyResults, of_series, results_of
 from loadgen.report.study.site import DASHBOARD, FILE, FOLDER, file_name
 from loadgen.report.study.study_page import StudyPage, series_line, study_page
@@ -184,18 +183,18 @@ def test_the_tally_counts_every_claim_once(shelf: Shelf, page: StudyPage, fig06:
 
 
 def test_a_claim_says_what_was_stated_and_found(page: StudyPage) -> None:
-    (row,) = [each for each in page.claims if each.id == "fig06-batch-128-over-1"]
-    assert (row.place, row.stated) == ("§4.3", "> 8x")
+    (row,) = [each for each in page.claims if each.claim.id == "fig06-batch-128-over-1"]
+    assert (row.claim.place, row.stated) == ("§4.3", "> 8x")
     assert row.finding.by == "H200, measured, dummy weights and routers"
     assert row.finding.verdict in VERDICTS
     assert [each.of for each in row.finding.compared] == ["length 128, deepseek-v2-lite"]  # Qwen's run is doubtful
     assert re.fullmatch(r"[\d.]+× \([\d.]+ to [\d.]+\)", row.finding.found)
-    (row,) = [each for each in page.claims if each.id == "fig06-batch-linear"]
+    (row,) = [each for each in page.claims if each.claim.id == "fig06-batch-linear"]
     assert re.fullmatch(r"[\d.]+× to [\d.]+×", row.finding.found)
 
 
 def test_that_intervals_are_assumed_is_said_once(page: StudyPage) -> None:
-    (row,) = [each for each in page.claims if each.id == "fig06-batch-linear"]
+    (row,) = [each for each in page.claims if each.claim.id == "fig06-batch-linear"]
     assert row.is_assumed
     assert not any("assumed" in each.reason for each in page.claims)
     assert any(each.reason for each in page.claims if not each.is_assumed)
@@ -203,7 +202,7 @@ def test_that_intervals_are_assumed_is_said_once(page: StudyPage) -> None:
 
 
 def test_contradictions_stand_side_by_side_once(shelf: Shelf, page: StudyPage) -> None:
-    pairs = [frozenset((each.ours.id, each.theirs.id)) for each in page.contradictions]
+    pairs = [frozenset((each.ours.claim.id, each.theirs.claim.id)) for each in page.contradictions]
     assert frozenset(("fig06-batch-128-over-1", "fig06-batch-linear")) in pairs
     assert len(pairs) == len(set(pairs))
     assert claims_page(shelf.studies, DASHBOARD, {}).contradictions
