@@ -14,28 +14,19 @@ SIMULATOR = "simulator"  # the target of jobs on the embedded one
 
 @dataclass(frozen=True, slots=True)
 class JobLine:
-    job_id: str
-    name: str
-    target: str
+    job: JobRow
+    standing: JobStanding
     status: str  # as shown: a running job may be about to be cancelled
-    kind: str  # the status itself
     submitted: str
     submitted_ago: str
     planned: str  # how many runs it asked for
-    ended_runs: int
     most_runs: int | None  # None: the number of runs is not known beforehand
     ended: str  # "2 of 9 runs ended"; empty for a job that has never run
     present: str  # the run that is being measured
     times: str  # elapsed and remaining
     queue: str  # its place in the queue
-    waits_for: str  # the name of the job before it; empty if it is the next to start
     waits_for_job_id: str  # only if that job is on the same page
-    waits_for_status: str
     message: str
-    sweep_id: str
-    valid: int
-    doubtful: int
-    invalid: int
     simulated: bool
     can_cancel: bool
     can_resume: bool
@@ -85,15 +76,12 @@ def _line(job: JobRow, standing: JobStanding, now: datetime, shown: Collection[s
     progress = job_progress(job, standing, now)
     has_runs = job.sweep_id is not None or job.status == "running"
     return JobLine(
-        job_id=job.job_id,
-        name=job.name,
-        target=job.target,
+        job=job,
+        standing=standing,
         status="ending" if job.status == "running" and job.cancel_requested else job.status,
-        kind=job.status,
         submitted=timestamp(job.submitted_at),
         submitted_ago=ago(job.submitted_at, now),
         planned=plural(job.planned_runs, "run"),
-        ended_runs=standing.ended_runs,
         most_runs=None if progress.at_most and not job.has_ended else progress.planned_runs,
         ended=_ended(standing, progress) if has_runs else "",
         present=_present(job, progress),
@@ -101,14 +89,8 @@ def _line(job: JobRow, standing: JobStanding, now: datetime, shown: Collection[s
         queue=""
         if standing.queue_position is None
         else f"{ordinal(standing.queue_position)} in the queue of this server",
-        waits_for=standing.waits_for_name or "",
         waits_for_job_id=before if (before := standing.waits_for_job_id) and before in shown else "",
-        waits_for_status=standing.waits_for_status or "",
         message=job.message or ("some run is invalid" if job.exit_code == ExitCode.INVALID_RUN else ""),
-        sweep_id=job.sweep_id or "",
-        valid=standing.valid_runs,
-        doubtful=standing.doubtful_runs,
-        invalid=standing.invalid_runs,
         simulated=standing.simulated or job.target == SIMULATOR,
         can_cancel=can_change and not job.has_ended,
         can_resume=can_change and job.is_resumable,

@@ -53,7 +53,7 @@ def line(job: JobRow = JOB, stands: JobStanding | None = None, takes_jobs: bool 
 
 def test_a_running_job_says_what_runs_now_and_how_long_it_takes() -> None:
     shown = line()
-    assert (shown.ended, shown.ended_runs, shown.most_runs) == ("2 of 9 runs ended", 2, 9)
+    assert (shown.ended, shown.standing.ended_runs, shown.most_runs) == ("2 of 9 runs ended", 2, 9)
     assert shown.present == "Run 3 of 9: concurrency 4, 16 in, 32 out: measuring, 25.0 %"
     assert shown.times == "45 s so far, about 1 min 18 s left"  # the 80 s were said 2 s ago
 
