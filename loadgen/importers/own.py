@@ -103,11 +103,11 @@ def sweeps_of_group(document: Any) -> list[Any] | None:
     """The sweeps of a group's document that have a result: runs, or the reason why their server did not start. None: no group."""
     if not isinstance(document, dict) or "group_id" not in document or not isinstance(document.get("sweeps"), list):
         return None
-    return [each for each in document["sweeps"] if not isinstance(each, dict) or _has_result(each)]
-
-
-def _has_result(sweep: Json) -> bool:
-    return bool(sweep.get("runs") or sweep.get("start_failure"))
+    return [
+        each
+        for each in document["sweeps"]
+        if not isinstance(each, dict) or each.get("runs") or each.get("start_failure")
+    ]
 
 
 def _whole(document: Any) -> Json:

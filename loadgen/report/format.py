@@ -5,6 +5,7 @@ Every function takes None and answers a dash: a missing figure is never shown as
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TypeGuard
 
 from loadgen.analysis.document import leaves
 
@@ -13,6 +14,11 @@ MISSING_FIGURE = "–"
 
 ANSWERS = {"better": "better", "worse": "worse", "cant_tell": "inconclusive"}
 """What a comparison says, in words."""
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a value is a number, which a bool is not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Table, and_, insert, select
+from sqlalchemy import Table, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -338,7 +338,8 @@ class Store:
 
     def _newest(self, spec_hash: str, group_id: str | None, *conditions: Any) -> SweepRow | None:
         in_group = tables.SweepTable.group_id.is_(None) if group_id is None else tables.SweepTable.group_id == group_id
-        found = self._sweep_rows(_measured_here(spec_hash), in_group, *conditions)
+        measured_here = tables.SweepTable.imported.is_(None)
+        found = self._sweep_rows(tables.SweepTable.spec_hash == spec_hash, measured_here, in_group, *conditions)
         return found[0] if found else None
 
     def _sweep_rows(self, *conditions: Any) -> list[SweepRow]:
@@ -402,10 +403,6 @@ class Store:
             raise StoreError(f"the database {self._database.place} was opened for reading only and takes nothing new")
         with failures.named(self._database.place), Session(self._database.hasty) as session, session.begin():
             yield session
-
-
-def _measured_here(spec_hash: str) -> Any:
-    return and_(tables.SweepTable.spec_hash == spec_hash, tables.SweepTable.imported.is_(None))
 
 
 def _add_sweep(session: Session, sweep: SweepRow) -> None:

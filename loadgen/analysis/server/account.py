@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from loadgen.analysis.bucketed import Bucketed, between
+from loadgen.analysis.bucketed import between
 from loadgen.analysis.distributions import distribution_of, sum_of
 from loadgen.analysis.document.server import AccountRates, GaugeFigures, ServerAccount, Speculation
 from loadgen.analysis.figures.figure import Figure
@@ -41,7 +41,7 @@ def server_account(readings: Sequence[Reading], measured: Measured) -> ServerAcc
     missing = _not_usable(span)
     moved = _Moved({name: after - begin.get(name, 0.0) for name, after in end.items() if name not in missing})
     times = {key: between(begin, end, name) for key, name in names.times.items() if f"{name}_bucket" not in missing}
-    finished, ttft = _whole(moved.of(names.finished)), times.get("ttft_s")
+    finished, ttft, gaps = _whole(moved.of(names.finished)), times.get("ttft_s"), times.get("step_gap_s")
     waited_s = distribution_of(measured.samples(_client_ttft_s))
     return {
         "engine": names.engine,
@@ -62,7 +62,7 @@ def server_account(readings: Sequence[Reading], measured: Measured) -> ServerAcc
         "ttft_mean_s": None if ttft is None else ttft.mean,
         "client_first_tokens": waited_s["n"],
         "client_ttft_mean_s": waited_s["mean"],
-        "step_gap_total_s": _total_s(times.get("step_gap_s")),
+        "step_gap_total_s": None if gaps is None else gaps.total,
         "client_chunk_gap_total_s": sum_of(measured.samples(_client_gaps_s)),
         "times": {key: told.to_json() for key, told in times.items() if told is not None},
         "client_times": {"ttft_s": waited_s, "step_gap_s": distribution_of(measured.samples(_client_gaps_s))},
@@ -178,10 +178,6 @@ def _speculation(moved: _Moved, names: EngineNames) -> Speculation | None:
         "tokens_per_draft": 1 + accepted / drafts,
         "acceptance_by_position": [moved[f'{opening}{position}"}}'] / drafts for position in positions],
     }
-
-
-def _total_s(told: Bucketed | None) -> float | None:
-    return None if told is None else told.total
 
 
 def _whole(count: float | None) -> int | None:

@@ -5,7 +5,6 @@ percentiles in its document are known: those are marks, with straight lines betw
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from typing_extensions import TypedDict
 
@@ -58,8 +57,9 @@ def cdf_chart(
     rows: list[CdfRow] = []
     marks: list[CdfRow] = []
     for run in drawn:
-        outlined = _outlined(open_outline(run), of)
-        known = outlined["quantiles"] if outlined else _on_record(run, of)
+        outline = open_outline(run)
+        outlined = outline["distributions"].get(of.key) if outline else None
+        known: Sequence[Sequence[float]] = outlined["quantiles"] if outlined else _on_record(run, of)
         name = line_name(run, along, runs)
         lines: list[CdfRow] = [
             {
@@ -88,10 +88,6 @@ def cdf_chart(
     return Chart(
         f"cdf_{of.key}", title, "ms", " ".join(words), _spec(rows, marks, limit_s), _table(drawn, of, along, runs)
     )
-
-
-def _outlined(outline: Outline | None, of: Figure) -> Any:
-    return None if outline is None else outline["distributions"].get(of.key)
 
 
 def line_name(run: RunDocument, along: Axes, runs: Sequence[RunDocument]) -> str:

@@ -19,7 +19,7 @@ from loadgen.report.charts.accuracy import accuracy_chart
 from loadgen.report.charts.cdf import cdf_chart, one_of_each
 from loadgen.report.charts.chart import Chart, labelled
 from loadgen.report.charts.course import over_time_chart
-from loadgen.report.charts.experts import counts_of_runs, distinct_experts_chart, expert_map
+from loadgen.report.charts.experts import NamedCounts, counts_of_runs, distinct_experts_chart, expert_map
 from loadgen.report.charts.heat_map import heat_map
 from loadgen.report.charts.histograms import distribution_chart
 from loadgen.report.charts.load_charts import figure_chart, goodput_chart, latency_chart, throughput_chart
@@ -224,12 +224,8 @@ def _over_time(run: OneRun, outline: Outline) -> Chart | None:
     return over_time_chart(run.document.get("window"), outline["over_time"], run.samples, run.gpus)
 
 
-def _experts(selection: RunSelection, options: PlotOptions) -> Chart | None:
-    return expert_map(counts_of_runs(selection.runs, selection.names))
-
-
-def _distinct_experts(selection: RunSelection, options: PlotOptions) -> Chart | None:
-    return distinct_experts_chart(counts_of_runs(selection.runs, selection.names))
+def _of_experts(chart: Callable[[Sequence[NamedCounts]], Chart | None]) -> Make:
+    return lambda selection, options: chart(counts_of_runs(selection.runs, selection.names))
 
 
 _EVALUATE = "no server of theirs was evaluated: run `loadgen accuracy` on it, or sweep with --accuracy"
@@ -300,11 +296,11 @@ PLOTS: tuple[Plot, ...] = (
     ),
     Plot("tpot-cdf", tells="the time per output token of each run, cumulative", make=_cumulative(_only(TPOT))),
     Plot("e2e-cdf", tells="the time of whole answers of each run, cumulative", make=_cumulative(_only(E2E_LATENCY))),
-    Plot("experts", tells="how often each expert of each layer is chosen", make=_experts, needs=_COUNT),
+    Plot("experts", tells="how often each expert of each layer is chosen", make=_of_experts(expert_map), needs=_COUNT),
     Plot(
         "distinct-experts",
         tells="distinct experts in one step against the formula, along its tokens",
-        make=_distinct_experts,
+        make=_of_experts(distinct_experts_chart),
         needs=_COUNT,
     ),
     Plot("ttft-histogram", of="run", tells="how time to first token is distributed", make=_histogram_of(TTFT)),

@@ -164,11 +164,12 @@ def _spec(rows: list[SpeedupRow]) -> Spec:
         {"field": "high", "title": "to", "format": ",.3~r"},
         {"field": "status", "type": "nominal", "title": "verdict"},
     ]
+    bar = {"x": x, "y": y | {"field": "low"}, "y2": {"field": "high"}, "color": color}
     one = {"type": "rule", "strokeDash": list(palette.DASHED), "color": palette.NEUTRAL}
     layers: list[Spec] = [
         {"data": {"values": [{"one": 1}]}, "mark": one, "encoding": {"y": {"field": "one", "type": "quantitative"}}},
         {"mark": {"type": "line", "strokeWidth": 1.5, "opacity": 0.55}, "encoding": both | {"color": color}},
-        {"mark": {"type": "rule", "strokeWidth": 1.5, "clip": True}, "encoding": _bar(both, color)},
+        {"mark": {"type": "rule", "strokeWidth": 1.5, "clip": True}, "encoding": bar},
     ]
     encoding = both | {"color": color, "shape": shape_of(color), "tooltip": tooltip}
     layers += points_by_verdict({row["status"] for row in rows}, {"size": 70, "strokeWidth": 2, "opacity": 1}, encoding)
@@ -185,7 +186,3 @@ def _domain(rows: Sequence[SpeedupRow]) -> list[float]:
         min(1.0, *(max(row["low"], row["speedup"] / FARTHEST_RATIO) for row in rows)),
         max(1.0, *(min(row["high"], row["speedup"] * FARTHEST_RATIO) for row in rows)),
     ]
-
-
-def _bar(both: Spec, color: Spec) -> Spec:
-    return both | {"y": both["y"] | {"field": "low"}, "y2": {"field": "high"}, "color": color}

@@ -29,7 +29,7 @@ from loadgen.report.charts.chart import (
 )
 from loadgen.report.comparison.cells import Cell, natural
 from loadgen.report.comparison.names import ShortNames
-from loadgen.report.format import ANSWERS, MISSING_FIGURE, number, shown_unit
+from loadgen.report.format import ANSWERS, MISSING_FIGURE, is_number, number, shown_unit
 
 CROSS = "M-1,-1L1,1M1,-1L-1,1"  # of an invalid point
 _LINES: Spec = {"orient": "bottom", "symbolType": "stroke", "symbolSize": 500}  # their legend
@@ -146,13 +146,9 @@ def _row(cell: Cell, figure: Figure, drawing: Drawing) -> CellRow | None:
     return row
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _x(rows: Sequence[tuple[Cell, CellRow]], drawing: Drawing) -> Spec:
     values = list(dict.fromkeys(row["x"] for _, row in rows))
-    if not all(map(_is_number, values)):
+    if not all(map(is_number, values)):
         words = [str(value) for value in sorted(values, key=natural)]
         for _, row in rows:
             row["x"] = str(row["x"])

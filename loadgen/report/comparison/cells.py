@@ -13,7 +13,7 @@ from loadgen.analysis.compare import Answer, Reason, answer_of, are_paired, aske
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.stats import Change, change
-from loadgen.report.format import setting
+from loadgen.report.format import is_number, setting
 from loadgen.report.points import Dimension, Pooled, pool
 
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
@@ -145,4 +145,4 @@ def _ratio(base: Cell | None, cell: Cell, figure: Figure, stat: str) -> Ratio | 
 
 def x_text(value: Any) -> str:
     """A place on the axis, as people write it."""
-    return setting(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    return setting(value) if is_number(value) else str(value)

@@ -51,11 +51,6 @@ def _argument(run: RunDocument, name: str) -> Any:
     return int(found[1]) if found[1].isdigit() else found[1]
 
 
-def _precision(run: RunDocument) -> Any:
-    """The quantisation, else the type of the weights."""
-    return _argument(run, "quantization") or _argument(run, "dtype")
-
-
 def _gpu_name(run: RunDocument) -> str:
     return ", ".join(sorted({str(gpu["name"]) for gpu in _launch(run).get("gpus") or ()}))
 
@@ -85,7 +80,7 @@ def _flag(key: str, short: str, name: str) -> Dimension:
 
 _SERVER = (
     Dimension("profile", "Profile", "{}", lambda run: run["server"].get("profile")),
-    Dimension("precision", "Precision", "{}", _precision),
+    Dimension("precision", "Precision", "{}", lambda run: _argument(run, "quantization") or _argument(run, "dtype")),
     _flag("tp", "TP {}", "tensor-parallel-size"),
     _flag("pp", "PP {}", "pipeline-parallel-size"),
     _flag("dp", "DP {}", "data-parallel-size"),

@@ -12,7 +12,7 @@ from loadgen.report.comparison.cells import Cell, Place, natural, x_text
 from loadgen.report.comparison.compared import Compared
 from loadgen.report.comparison.names import ShortNames
 from loadgen.report.comparison.table import because
-from loadgen.report.format import ANSWERS, MISSING_FIGURE, number
+from loadgen.report.format import ANSWERS, MISSING_FIGURE, is_number, number
 
 MAX_COLORS = 6  # besides the baseline
 MAX_NAMES = 8
@@ -180,7 +180,7 @@ def _differences(fields: Sequence[Unlike]) -> str:
 
 
 def _value(value: object) -> str:
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if is_number(value):
         return number(value)
     return "none" if value is None else str(value)[:40]
 

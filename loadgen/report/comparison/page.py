@@ -103,7 +103,7 @@ def comparison_page(view: View, selection: Selection) -> ComparisonPage:
     """The page of a view over what was selected. Raises UsageError for a name in it that these runs do not have."""
     made = compared(view, selection)
     full, runs = made.view, selection.runs
-    x_label = _x_label(made.axes.x, runs)
+    x_label = load_label(runs) if made.axes.x.key == LOAD.key else made.axes.x.label
     drawing = Drawing(x_label, made.names, made.lines, full.log, full.baseline if full.show == "ratio" else "")
     sections = tuple(_section(view, made, figure, found, drawing) for figure, found in made.figures)
     legend = legend_of(made)
@@ -212,10 +212,6 @@ def _baselines(view: View, made: Compared) -> tuple[Choice, ...]:
         return (none, *named)
     text = f"{made.names[made.view.baseline]} (default)" if made.baseline_source in CHOSEN_BY_DEFAULT else "default"
     return (Choice("", text, not view.baseline), none, *named)
-
-
-def _x_label(x: Dimension, runs: Sequence[RunDocument]) -> str:
-    return load_label(runs) if x.key == LOAD.key else x.label
 
 
 def _choices(

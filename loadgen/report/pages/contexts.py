@@ -165,7 +165,8 @@ def sweep_page(
     `siblings` are the sweeps of its group that can be gone to from there; `open_outline` gives the outline of a run, by its id;
     `live` is how it stands while it is measured.
     """
-    outlines = cache(open_outline)  # several charts are drawn of one
+    outlines, accuracy = cache(open_outline), {sweep.sweep_id: sweep.accuracy}  # several charts are drawn of an outline
+    selection = RunSelection(tuple(runs), {}, lambda run: OneRun(run, outlines(run["run_id"])), accuracy)
     return SweepPage(
         title=sweep.name or sweep.sweep_id,
         sweep_id=sweep.sweep_id,
@@ -189,7 +190,7 @@ def sweep_page(
         doubtful=sweep.doubtful,
         invalid=sweep.invalid,
         highlights=search_highlight(sweep.search) + run_facts.sweep_highlights(runs),
-        charts=sweep_page_charts(_selection(sweep, runs, outlines)),
+        charts=sweep_page_charts(selection),
         reading_note=reading_note(runs) if runs else "",
         points=points_table(runs) if runs else None,
         runs=runs_table(runs) if runs else None,
@@ -204,13 +205,6 @@ def sweep_page(
         live=live,
         linked_runs=linked_runs,
     )
-
-
-def _selection(
-    sweep: SweepRow, runs: Sequence[RunDocument], open_outline: Callable[[str], Outline | None]
-) -> RunSelection:
-    accuracy = {sweep.sweep_id: sweep.accuracy}
-    return RunSelection(tuple(runs), {}, lambda run: OneRun(run, open_outline(run["run_id"])), accuracy)
 
 
 def run_page(

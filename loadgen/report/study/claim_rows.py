@@ -91,7 +91,7 @@ def _row(results: StudyResults, at: int, standing: Standing, site: Site) -> Clai
         href=site.claim(name, claim.id),
         stated=stated_words(claim),
         over=over_words(claim) if standing.judgement.ratios else "",
-        reason=_sentence("; ".join(each for each in reasons if each != _ASSUMED)),
+        reason=sentence("; ".join(each for each in reasons if each != _ASSUMED)),
         is_assumed=_ASSUMED in reasons,
         finding=_finding(standing.judgement, standing.series),
         others=tuple(others),
@@ -110,7 +110,8 @@ def _finding(judgement: Judgement, series: Series | None) -> Finding:
     )
 
 
-def _sentence(reason: str | None) -> str:
+def sentence(reason: str) -> str:
+    """Return a reason as a sentence; empty if it is."""
     return "" if not reason else f"{reason[0].upper()}{reason[1:].rstrip('.')}."
 
 
@@ -127,9 +128,7 @@ def contradictions(
                 continue
             seen.add(pair)
             found.append(
-                Contradiction(
-                    _side(everything[claim.id], site), _side(everything[other.id], site), _sentence(other.why)
-                )
+                Contradiction(_side(everything[claim.id], site), _side(everything[other.id], site), sentence(other.why))
             )
     return tuple(found)
 

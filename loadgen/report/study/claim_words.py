@@ -61,7 +61,7 @@ def stated_words(claim: Claim) -> str:
             return stated.as_written or _range(stated)
         case Ordering(points=points, order=order):
             sign = " > " if order == "highest_first" else " < "
-            return sign.join(_values(point) for point in points)
+            return sign.join(", ".join(map(_listed, point.values())) for point in points)
         case Trend(axis=axis, direction=direction, of=pair):
             subject = "" if pair is None else f"{_pair(pair)}: "
             return f"{subject}{direction.replace('_', ' ')} with {name_words(axis)}"
@@ -203,10 +203,6 @@ def _at(where: Where) -> str:
         + ("," if load and rest else "")
         + (f" at {_where(rest)}" if rest else "")
     )
-
-
-def _values(where: Where) -> str:
-    return ", ".join(_listed(value) for value in where.values())
 
 
 def _listed(value: object) -> str:

@@ -69,17 +69,14 @@ def studies_page(all_results: Sequence[StudyResults], site: Site, problems: Sequ
         cards=tuple(_card(results, site) for results in all_results),
         tally=tally(standing.judgement.verdict for results in all_results for standing in results.standing),
         lines=tuple(
-            line_of(series, merged(sources[series]), f"in {_studies(count)}") for series, count in studies.items()
+            line_of(series, merged(sources[series]), f"in {count} {'study' if count == 1 else 'studies'}")
+            for series, count in studies.items()
         ),
         problems=tuple(problems),
         running=any(results.running for results in all_results),
         fresh=fresh_key(all_results),
         site=site,
     )
-
-
-def _studies(count: int) -> str:
-    return "1 study" if count == 1 else f"{count} studies"
 
 
 def _card(results: StudyResults, site: Site) -> StudyCard:

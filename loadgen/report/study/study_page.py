@@ -10,7 +10,7 @@ from loadgen.report.charts.chart import Chart
 from loadgen.report.format import MISSING_FIGURE, percent, plural
 from loadgen.report.points import Table
 from loadgen.report.study.agreement import Agreement, agreements, unpredictable
-from loadgen.report.study.claim_rows import ClaimRow, Contradiction, claim_rows, contradictions
+from loadgen.report.study.claim_rows import ClaimRow, Contradiction, claim_rows, contradictions, sentence
 from loadgen.report.study.panels.captions import caption
 from loadgen.report.study.panels.charts import panel_charts
 from loadgen.report.study.panels.rows import PanelMark, PanelScales, marks_of, scales_of
@@ -296,11 +296,9 @@ def _not_run(results: StudyResults, without: Iterable[tuple[str, str]]) -> tuple
                 found.setdefault((each.series.label, reason), []).append(label)
     for label, reason in without:
         found.setdefault((_PREDICTION, reason), []).append(label)
-    return tuple(NotRun(where, tuple(servers), _sentence(reason)) for (where, reason), servers in found.items())
-
-
-def _sentence(reason: str) -> str:
-    return f"{reason[:1].upper()}{reason[1:].rstrip('.')}." if reason else MISSING_FIGURE
+    return tuple(
+        NotRun(where, tuple(servers), sentence(reason) or MISSING_FIGURE) for (where, reason), servers in found.items()
+    )
 
 
 def _commands(results: StudyResults, unpredicted: Collection[str]) -> tuple[tuple[str, str], ...]:

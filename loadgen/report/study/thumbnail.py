@@ -48,7 +48,9 @@ def _drawn(scales: PanelScales, marks: Sequence[PanelMark], series: SeriesResult
     facet = scales.facets[0] if scales.facets else None
     shown = [mark for mark in marks if mark.facet == facet]
     highest = max(mark.pooled.mean for mark in shown) or 1.0
-    strokes = _lines(scales, shown, highest) if scales.is_line else _bars(shown, highest)
+    strokes = (
+        _lines(scales, shown, highest) if scales.is_line else _bars([(mark.pooled.mean / highest,) for mark in shown])
+    )
     return Thumbnail(strokes, series.series.label)
 
 
@@ -67,11 +69,7 @@ def _lines(scales: PanelScales, marks: Sequence[PanelMark], highest: float) -> t
     return tuple(strokes)
 
 
-def _bars(marks: Sequence[PanelMark], highest: float) -> tuple[Stroke, ...]:
-    return _bars_of([(mark.pooled.mean / highest,) for mark in marks])
-
-
-def _bars_of(rows: Sequence[tuple[float, ...]]) -> tuple[Stroke, ...]:
+def _bars(rows: Sequence[tuple[float, ...]]) -> tuple[Stroke, ...]:
     """Horizontal bars, each row a share of the width and, paler, further shares over it."""
     each = (HEIGHT - 2 * _EDGE) / max(1, len(rows))
     strokes = []
@@ -87,7 +85,7 @@ def _bars_of(rows: Sequence[tuple[float, ...]]) -> tuple[Stroke, ...]:
 def _sizes(results: StudyResults) -> Thumbnail:
     study = results.file.study
     if study.name != "table1":
-        return Thumbnail(_bars_of([experts_share(name) for name in study.models]), "share of the experts")
+        return Thumbnail(_bars([experts_share(name) for name in study.models]), "share of the experts")
     found = agreements(study.models)
     strokes = []
     for row, cells in enumerate(found):

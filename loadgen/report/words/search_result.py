@@ -49,12 +49,9 @@ def search_highlight(search: SearchDocument | None) -> tuple[Highlight, ...]:
         words.append(f"{word} at {number(not_met['load'])} ({percent(not_met['goodput_ratio'])})")
     if search["ended"] in ("running", "interrupted", "max_runs", "undecided"):
         words.append("the search did not finish" if search["ended"] != "running" else "the search has not ended")
+    unit = "callers" if search["load"] == "concurrency" else "requests/s"
     value = "none" if met is None else number(met["load"])
-    return (Highlight("Highest load within the SLO", value, _unit(search), " · ".join(words)),)
-
-
-def _unit(search: SearchDocument) -> str:
-    return "callers" if search["load"] == "concurrency" else "requests/s"
+    return (Highlight("Highest load within the SLO", value, unit, " · ".join(words)),)
 
 
 def _tried(search: SearchDocument, tried: SearchedLoad) -> str:

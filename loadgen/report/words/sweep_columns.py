@@ -29,10 +29,6 @@ from loadgen.report.points import Pooled, pool
 from loadgen.report.words.remote import is_far
 
 
-def _always(runs: Sequence[RunDocument]) -> bool:
-    return True
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
     """One figure in the tables of a sweep. An empty heading leaves it out of that table."""
@@ -46,7 +42,7 @@ class Column:
     narrow: str = ""  # the same where there is little room
     high: str = ""  # in the tables of runs and in a terminal, the highest percentile follows under this name
     has_spread: bool = False  # beside its mean in the table of load points
-    is_shown: Callable[[Sequence[RunDocument]], bool] = _always
+    is_shown: Callable[[Sequence[RunDocument]], bool] = lambda runs: True
     note: str = ""  # that explains it, under the table in a terminal
 
     def text(self, value: float | None) -> str:

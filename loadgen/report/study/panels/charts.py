@@ -30,7 +30,7 @@ from loadgen.report.charts.chart import (
     value_axis,
 )
 from loadgen.report.charts.heat_map import HeatRow, cells_spec
-from loadgen.report.format import figure, shown_unit
+from loadgen.report.format import figure, is_number, shown_unit
 from loadgen.report.study.panels.captions import caption
 from loadgen.report.study.panels.rows import (
     PanelMark,
@@ -38,7 +38,6 @@ from loadgen.report.study.panels.rows import (
     axis_title,
     ends_of,
     factor,
-    is_number,
     label,
     stand_ins,
 )

@@ -6,6 +6,7 @@ from typing import Literal
 
 from loadgen.analysis.bound import bound_of
 from loadgen.analysis.figures.figure import Figure
+from loadgen.report.format import is_number
 from loadgen.report.points import Pooled, pool
 from loadgen.study.accuracy import ACCURACY, STUDY_FIGURES
 from loadgen.study.claims import Value, name_words
@@ -120,10 +121,6 @@ def ends_of(scales: PanelScales, marks: Sequence[PanelMark]) -> tuple[bool, floa
     return False, 0.0, high * 1.1
 
 
-def is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def axis_title(key: str) -> str:
     """`Batch size`: a coordinate as the title of an axis."""
     return _TITLES.get(key, key.replace("_", " ").capitalize())
@@ -131,13 +128,14 @@ def axis_title(key: str) -> str:
 
 def label(key: str, value: Value) -> str:
     """`128 in and out`: the value of a coordinate by itself, as in a legend."""
-    text = _text(value)
+    text = text_of(value)
     if key in _SHORT:
         return _SHORT[key].format(text)
     return text if isinstance(value, str) else f"{name_words(key)} {text}"
 
 
-def _text(value: Value) -> str:
+def text_of(value: Value) -> str:
+    """`1,024`, `yes`, `fp8`: the value of a coordinate under its name."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return value if isinstance(value, str) else f"{value:,}"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from loadgen.report.format import MISSING_FIGURE, cell, number, shown_unit
-from loadgen.report.study.panels.rows import PanelMark, PanelScales, axis_title, bound_percent
+from loadgen.report.study.panels.rows import PanelMark, PanelScales, axis_title, bound_percent, text_of
 from loadgen.report.study.site import Site
 
 _DIGITS = 4
@@ -58,7 +58,11 @@ def _columns(scales: PanelScales, marks: Sequence[PanelMark]) -> list[Column]:
 
 
 def _coordinate(key: str) -> Callable[[PanelMark], str]:
-    return lambda mark: _setting(mark.point.coordinates.get(key))
+    def read(mark: PanelMark) -> str:
+        at = mark.point.coordinates
+        return text_of(at[key]) if key in at else MISSING_FIGURE
+
+    return read
 
 
 def _sweeps(mark: PanelMark, site: Site) -> tuple[tuple[str, str], ...]:
@@ -71,11 +75,3 @@ def _exact(value: float | None, unit: str) -> str:
     if value is None:
         return MISSING_FIGURE
     return number(value * {"s": 1000, "ratio": 100}.get(unit, 1), _DIGITS) if unit else cell(value, unit)
-
-
-def _setting(value: object) -> str:
-    if value is None:
-        return MISSING_FIGURE
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int | float) else str(value)
