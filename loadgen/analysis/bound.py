@@ -85,5 +85,5 @@ def _rates(model: ServedModel, requests_per_s: float, input_tokens: int, output_
         "requests_per_s": requests_per_s,
         "output_tokens_per_s": requests_per_s * output_tokens,
         "total_tokens_per_s": requests_per_s * (input_tokens + output_tokens),
-        "output_tokens_per_s_per_gpu": requests_per_s * output_tokens / model.parallelism.gpus,
+        "output_tokens_per_s_per_gpu": requests_per_s * output_tokens / model.roofline.parallelism.gpus,
     }

@@ -123,13 +123,13 @@ def _s_mbu(run: RunDocument, statistic: str) -> float | None:
         return None
     input_tokens, output_tokens = lengths
     return s_mbu(
-        model.architecture,
-        model.hardware,
+        model.roofline.architecture,
+        model.roofline.hardware,
         tpot_s=tpot_s,
         sequences=sequences,
         context_tokens=input_tokens + output_tokens / 2,
-        parallelism=model.parallelism,
-        precisions=model.precisions,
+        parallelism=model.roofline.parallelism,
+        precisions=model.roofline.precisions,
         distinct_experts=_distinct_experts(run, model),
     )
 
@@ -137,7 +137,7 @@ def _s_mbu(run: RunDocument, statistic: str) -> float | None:
 def _distinct_experts(run: RunDocument, model: ServedModel) -> DistinctExperts:
     """The distinct experts that were counted in the run, else those that its model is taken to have."""
     counts = counts_of_run(run)
-    return model.distinct_experts if counts is None else counts.distinct_experts
+    return model.roofline.distinct_experts if counts is None else counts.distinct_experts
 
 
 def _s_mfu(run: RunDocument, statistic: str) -> float | None:
@@ -145,13 +145,13 @@ def _s_mfu(run: RunDocument, statistic: str) -> float | None:
     if model is None or lengths is None or not requests_per_s:
         return None
     return s_mfu(
-        model.architecture,
-        model.hardware,
+        model.roofline.architecture,
+        model.roofline.hardware,
         requests_per_s=requests_per_s,
         input_tokens=lengths[0],
         output_tokens=lengths[1],
-        gpus=model.parallelism.gpus,
-        precisions=model.precisions,
+        gpus=model.roofline.parallelism.gpus,
+        precisions=model.roofline.precisions,
     )
 
 

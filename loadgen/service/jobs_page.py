@@ -5,16 +5,13 @@ from datetime import UTC, datetime
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from loadgen.errors import NotFoundError
 from loadgen.report.pages.job_pages import LoginPage, jobs_page
 from loadgen.service.access import LOGIN, LOGOUT, Access
 from loadgen.service.documents import jobs_document
 from loadgen.service.queue import Queue
 from loadgen.store.jobs import Jobs
-from loadgen.store.repository import Store
 from loadgen.store.rows import JobRow, JobStanding
 from loadgen.web.answers import document, html
-from loadgen.web.dashboard_store import DashboardStore
 
 router = APIRouter()
 _ON_A_PAGE = 50
@@ -25,7 +22,7 @@ def jobs(request: Request, before: str | None = None) -> Response:
     access, queue = _parts(request)
     rows: list[JobRow] = []
     standings: list[JobStanding] = []
-    if (opened := _opened(request)) is not None:
+    if (opened := request.app.state.database.open_if_there()) is not None:
         with opened as store:
             rows = Jobs(store).newest(limit=_ON_A_PAGE + 1, before=before)
             standings = Jobs(store).standings(rows[:_ON_A_PAGE])
@@ -42,7 +39,7 @@ def jobs(request: Request, before: str | None = None) -> Response:
 
 @router.get("/jobs.json")
 def jobs_json(request: Request, before: str | None = None) -> Response:
-    opened = _opened(request)
+    opened = request.app.state.database.open_if_there()
     if opened is None:
         return document({"schema_version": 1, "jobs": []})
     with opened as store:
@@ -75,15 +72,6 @@ def login(request: Request, next: str = "/") -> Response:
 @router.post(LOGOUT)
 def logout(request: Request) -> Response:
     return _parts(request)[0].log_out(request)
-
-
-def _opened(request: Request) -> Store | None:
-    """The store; None where there is none yet. Raises StoreError, also for one that was there and is gone."""
-    database: DashboardStore = request.app.state.database
-    try:
-        return database.open()
-    except NotFoundError:
-        return None
 
 
 def _parts(request: Request) -> tuple[Access, Queue | None]:

@@ -35,6 +35,13 @@ class DashboardStore:
         self.was_there = True
         return store
 
+    def open_if_there(self) -> Store | None:
+        """The store, for reading; None while there is none yet. Raises `StoreError` when it is there no more."""
+        try:
+            return self.open()
+        except NotFoundError:
+            return None
+
     def progress(self, sweeps: Sequence[SweepRow]) -> dict[str, ProgressRow]:
         """How those of the sweeps stand that are being measured, by their ids. Raises `StoreError`.
 

@@ -1,11 +1,11 @@
 """Studies: the index, one of them, and all claims, each as a page and as JSON."""
 
+from contextlib import nullcontext
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse
 
-from loadgen.errors import NotFoundError
 from loadgen.report.comparison.view import check_choice, check_words
 from loadgen.report.study.documents import claims_document, studies_document, study_document
 from loadgen.report.study.files import render_study
@@ -24,11 +24,7 @@ def _shelf(request: Request) -> Shelf:
     """All studies. Raises `StoreError`."""
     database: DashboardStore = request.app.state.database
     library: StudyLibrary = request.app.state.studies
-    try:
-        opened = database.open()
-    except NotFoundError:  # nothing was measured yet
-        return library.shelf(None)
-    with opened as store:
+    with database.open_if_there() or nullcontext() as store:
         return library.shelf(store)
 
 

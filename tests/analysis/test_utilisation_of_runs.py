@@ -116,11 +116,11 @@ def test_made_up_routers_of_deepseek_choose_six_experts() -> None:
     run = the_run("2026-11-30-h200-deepseek-v2-lite-dummy-waves-512.json.gz", 128)
     model = served_model(run)
     assert model is not None
-    assert model.distinct_experts(64, 6, 128) == 6
+    assert model.roofline.distinct_experts(64, 6, 128) == 6
     drawn = {**run["server"]["launch"], "environment": {"VLLM_MOE_ROUTING_SIMULATION_STRATEGY": "uniform_random"}}
     model = served_model(changed(run, server={**run["server"], "launch": drawn}))
     assert model is not None
-    assert model.distinct_experts(64, 6, 128) == pytest.approx(64, abs=0.01)
+    assert model.roofline.distinct_experts(64, 6, 128) == pytest.approx(64, abs=0.01)
 
 
 def test_no_real_run_beats_its_bound() -> None:

@@ -11,14 +11,12 @@ from functools import lru_cache
 from loadgen.analysis.document.server import LaunchDocument
 from loadgen.analysis.server.served_gpus import ServedRun, gpu_count, gpu_names
 from loadgen.errors import ModelError, UsageError
-from loadgen.moe.architecture import Architecture
 from loadgen.moe.families import architecture
 from loadgen.moe.hardware import Hardware, hardware
 from loadgen.moe.models import configuration
 from loadgen.moe.parameters import distinct_experts_of_made_up, expected_distinct_experts
-from loadgen.moe.placement import Parallelism
 from loadgen.moe.roofline import Roofline
-from loadgen.moe.step_work import DistinctExperts, Precisions
+from loadgen.moe.step_work import Precisions
 from loadgen.servers.profiles.flag_syntax import canonical
 from loadgen.servers.profiles.layout import UNIFORM_ROUTING, layout, overrides
 from loadgen.servers.profiles.subject import known_ids
@@ -30,26 +28,6 @@ class ServedModel:
 
     roofline: Roofline
     has_draft: bool  # speculative decoding: a token is not a step
-
-    @property
-    def architecture(self) -> Architecture:
-        return self.roofline.architecture
-
-    @property
-    def hardware(self) -> Hardware:
-        return self.roofline.hardware
-
-    @property
-    def parallelism(self) -> Parallelism:
-        return self.roofline.parallelism
-
-    @property
-    def precisions(self) -> Precisions:
-        return self.roofline.precisions
-
-    @property
-    def distinct_experts(self) -> DistinctExperts:
-        return self.roofline.distinct_experts
 
 
 def served_model(run: ServedRun) -> ServedModel | None:
@@ -63,7 +41,7 @@ def served_model(run: ServedRun) -> ServedModel | None:
         return None
     said = {key: value for key, value in launch["arguments"].items() if value is not None}
     found = _served(str(name), json.dumps(said, sort_keys=True, default=str), on.name, _chosen_by_made_up(launch))
-    return found if found is not None and found.parallelism.gpus == gpu_count(run) else None
+    return found if found is not None and found.roofline.parallelism.gpus == gpu_count(run) else None
 
 
 def _accelerator(run: ServedRun) -> Hardware | None:

@@ -50,8 +50,12 @@ class Legend:
 
 def legend_of(made: Compared) -> Legend | None:
     """Return the legend of all charts; None if there is one line only."""
-    marks, strokes = _marks(made), _strokes(made)
-    return Legend(marks, strokes, made.names.common) if marks or strokes else None
+    marks = [_mark(made, color, position) for position, color in enumerate(made.colors)]
+    strokes = [Stroke(line, " ".join(map(str, palette.dash(at)))) for at, line in enumerate(made.lines)]
+    if len(marks) < 2 and len(strokes) < 2:
+        return None
+    several = tuple(marks if len(marks) > 1 else ()), tuple(strokes if len(strokes) > 1 else ())
+    return Legend(*several, made.names.common)
 
 
 def symbols(legend: Legend | None, colors: tuple[str, ...]) -> dict[str, Mark]:
@@ -59,22 +63,11 @@ def symbols(legend: Legend | None, colors: tuple[str, ...]) -> dict[str, Mark]:
     return {} if legend is None else dict(zip(colors, legend.marks, strict=False))
 
 
-def _marks(made: Compared) -> tuple[Mark, ...]:
-    if len(made.colors) < 2:
-        return ()
-    return tuple(
-        Mark(
-            label=made.names[color],
-            tooltip=made.names.tooltip(color),
-            fill=palette.color(position),
-            path=_PATHS[palette.shape(position)],
-            is_baseline=color == made.view.baseline,
-        )
-        for position, color in enumerate(made.colors)
+def _mark(made: Compared, color: str, position: int) -> Mark:
+    return Mark(
+        label=made.names[color],
+        tooltip=made.names.tooltip(color),
+        fill=palette.color(position),
+        path=_PATHS[palette.shape(position)],
+        is_baseline=color == made.view.baseline,
     )
-
-
-def _strokes(made: Compared) -> tuple[Stroke, ...]:
-    if len(made.lines) < 2:
-        return ()
-    return tuple(Stroke(line, " ".join(map(str, palette.dash(position)))) for position, line in enumerate(made.lines))

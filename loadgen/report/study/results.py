@@ -55,9 +55,6 @@ class SeriesResults:
     def cannot_fit(self) -> tuple[VariantMemory, ...]:
         return tuple(each for each in self.memory if not each.fits)
 
-    def count(self, verdict: Verdict) -> int:
-        return sum(1 for each in self.judgements if each.verdict == verdict)
-
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -92,9 +89,6 @@ class StudyResults:
     @property
     def cannot_run(self) -> tuple[StudyVariant, ...]:
         return tuple(variant for variant in self.variants if variant.cannot_run is not None)
-
-    def count(self, verdict: Verdict) -> int:
-        return sum(1 for each in self.standing if each.judgement.verdict == verdict)
 
 
 def of_series(results: StudyResults, keys: Collection[str]) -> StudyResults:

@@ -35,8 +35,8 @@ class Column:
 
     figure: Figure
     statistic: str = "p50"
-    of_points: str = ""  # heading in a page's table of load points
-    of_runs: str = ""  # heading in a page's table of runs
+    heading: str = ""  # in a page's table of runs
+    is_of_points: bool = True  # and in that of load points
     unit: str = ""  # under the headings of a page
     terminal: str = ""  # heading in a terminal, on two lines
     narrow: str = ""  # the same where there is little room
@@ -63,8 +63,7 @@ def _any(figure: Figure) -> Callable[[Sequence[RunDocument]], bool]:
 _COLUMNS = (
     Column(
         figure=TTFT,
-        of_points="TTFT p50",
-        of_runs="TTFT p50",
+        heading="TTFT p50",
         unit="ms",
         terminal="TTFT\np50",
         narrow="TTFT\np50",
@@ -78,14 +77,13 @@ _COLUMNS = (
     ),
     Column(  # or the gap between tokens
         figure=CHUNK_GAP,
-        of_points="{} p50",
-        of_runs="{} p50",
+        heading="{} p50",
         unit="ms",
         terminal="gap\np50",
         narrow="gap\np50",
         high="gap",
     ),
-    Column(figure=TPOT, of_points="TPOT p50", of_runs="TPOT p50", unit="ms", terminal="TPOT\np50"),
+    Column(figure=TPOT, heading="TPOT p50", unit="ms", terminal="TPOT\np50"),
     Column(  # where it is 1, chunks and tokens are the same
         figure=TOKENS_PER_CHUNK,
         statistic="mean",
@@ -94,8 +92,7 @@ _COLUMNS = (
     ),
     Column(
         figure=THROUGHPUT,
-        of_points="output",
-        of_runs="output",
+        heading="output",
         unit="tokens/s",
         terminal="output\ntokens/s",
         narrow="output\ntokens/s",
@@ -103,8 +100,7 @@ _COLUMNS = (
     ),
     Column(
         figure=REQUESTS_PER_S,
-        of_points="requests",
-        of_runs="requests",
+        heading="requests",
         unit="/s",
         terminal="requests\n/s",
         narrow="req.\n/s",
@@ -124,7 +120,8 @@ _COLUMNS = (
     ),
     Column(
         figure=CACHED_RATIO,
-        of_runs="cached",
+        heading="cached",
+        is_of_points=False,
         unit="% of prompt",
         terminal="cached\n%",
         narrow="cached\n%",
@@ -133,8 +130,7 @@ _COLUMNS = (
     ),
     Column(
         figure=BOUND_RATIO,
-        of_points="of the bound",
-        of_runs="of the bound",
+        heading="of the bound",
         unit="%",
         terminal="of the\nbound %",
         is_shown=_any(BOUND_RATIO),
@@ -142,7 +138,8 @@ _COLUMNS = (
     ),
     Column(
         figure=ENERGY_PER_TOKEN,
-        of_runs="energy",
+        heading="energy",
+        is_of_points=False,
         unit="J/token",
         terminal="J\n/token",
         is_shown=_any(ENERGY_PER_TOKEN),
@@ -157,5 +154,4 @@ def columns(runs: Sequence[RunDocument]) -> tuple[Column, ...]:
 
 
 def _of_gap(column: Column, gap: Figure) -> Column:
-    name = gap.label.lower()
-    return replace(column, figure=gap, of_points=column.of_points.format(name), of_runs=column.of_runs.format(name))
+    return replace(column, figure=gap, heading=column.heading.format(gap.label.lower()))

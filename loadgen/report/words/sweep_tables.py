@@ -60,11 +60,11 @@ class RunsTable:
 def points_table(runs: Sequence[RunDocument]) -> PointsTable:
     along = axes(runs)
     found = load_points(runs, along)
-    shown = [column for column in columns(runs) if column.of_points]
+    shown = [column for column in columns(runs) if column.heading and column.is_of_points]
     return PointsTable(
         columns=(
             *_LOAD_AND_LENGTHS,
-            *((column.of_points, column.unit) for column in shown),
+            *((column.heading, column.unit) for column in shown),
             ("ok", "requests"),
             ("repeats", ""),
         ),
@@ -75,8 +75,8 @@ def points_table(runs: Sequence[RunDocument]) -> PointsTable:
 
 def runs_table(runs: Sequence[RunDocument]) -> RunsTable:
     """Return the table of a sweep's runs. The columns that not every sweep has come last."""
-    shown = [column for column in columns(runs) if column.of_runs]
-    usual, others = [each for each in shown if each.of_points], [each for each in shown if not each.of_points]
+    shown = [column for column in columns(runs) if column.heading]
+    usual, others = [each for each in shown if each.is_of_points], [each for each in shown if not each.is_of_points]
     headings = [heading for column in usual for heading in _run_headings(column)]
     last = [heading for column in others for heading in _run_headings(column)]
     return RunsTable(
@@ -121,8 +121,8 @@ def _point_cell(column: Column, runs: Sequence[RunDocument]) -> PointCell:
 
 
 def _run_headings(column: Column) -> list[tuple[str, str]]:
-    heading = [(column.of_runs, column.unit)]
-    return [*heading, (column.of_runs.replace(column.statistic, "high"), column.unit)] if column.high else heading
+    heading = [(column.heading, column.unit)]
+    return [*heading, (column.heading.replace(column.statistic, "high"), column.unit)] if column.high else heading
 
 
 def _run_line(run: RunDocument, usual: Sequence[Column], others: Sequence[Column]) -> RunLine:
