@@ -4,7 +4,7 @@ A figure passes when its whole interval excludes a worsening beyond the smallest
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from loadgen.analysis.compare import ComparedFigure, ComparedPoint, Comparison
@@ -34,12 +34,7 @@ class Gate:
         return "inconclusive" if self.inconclusive or not self.judged else "passed"
 
     def to_json(self) -> dict[str, object]:
-        return {
-            "outcome": self.outcome,
-            "worse": list(self.worse),
-            "inconclusive": list(self.inconclusive),
-            "judged": self.judged,
-        }
+        return {"outcome": self.outcome, **asdict(self)}
 
 
 def gate(comparisons: Sequence[Comparison], metrics: Sequence[str] = ()) -> Gate:

@@ -102,7 +102,8 @@ class Access:
         return "session" if self.has_session(request) else None
 
     def _unknown_reader(self, request: Request) -> Response | None:
-        if self.loopback_reads and _is_loopback(request.headers.get("host", ""), _port(request)):
+        _, port = request.scope.get("server") or ("", None)
+        if self.loopback_reads and _is_loopback(request.headers.get("host", ""), port):
             return None
         if self.token is None:
             return failure(
@@ -195,12 +196,6 @@ def _cookie(request: Request) -> str | None:
     except CookieError:
         return None
     return cookies[COOKIE].value if COOKIE in cookies else None
-
-
-def _port(request: Request) -> int | None:
-    """The port that this came in by; None where the server does not say."""
-    server = request.scope.get("server")
-    return None if server is None else server[1]
 
 
 def _is_loopback(host: str, port: int | None) -> bool:

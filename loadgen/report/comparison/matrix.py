@@ -112,14 +112,6 @@ def percent(ratio: float) -> str:
     return "0 %" if text in ("+0.0", "-0.0") else f"{text.replace('-', '−')} %"
 
 
-@dataclass(frozen=True, slots=True)
-class Uncompared:
-    """Lines without a comparable point, and the reason that they share."""
-
-    reason: str
-    lines: tuple[LineKey, ...]
-
-
 def line_of(place: Place) -> LineKey:
     return place.color, place.facet, place.remainder
 
@@ -134,24 +126,25 @@ def is_comparable(cell: Cell) -> bool:
     return cell.against_baseline is not None and cell.against_baseline.reason != "asked_otherwise"
 
 
-def uncompared(found: Sequence[Cell], comparable: Sequence[LineKey], baseline: str) -> tuple[Uncompared, ...]:
-    """Return the lines of a figure's cells that are not `comparable`, by reason; the baseline's own are none of them."""
+def not_compared(made: Compared) -> str:
+    """Return which lines of the first figure have no place in the matrix, and why, in one sentence; empty if all have one.
+
+    Empty too where nothing stands against the baseline at all, which a note says.
+    """
+    baseline, found = made.view.baseline, made.figures[0][1]
+    if not any(cell.against_baseline for _, cells in made.figures for cell in cells):
+        return ""
     lines: dict[LineKey, list[Cell]] = {}
     for cell in found:
         if cell.place.color != baseline:
             lines.setdefault(line_of(cell.place), []).append(cell)
     bases = {cell.place: cell for cell in found if cell.place.color == baseline and cell.status != "invalid"}
-    reasons: dict[str, list[LineKey]] = {}
+    comparable, reasons = comparable_lines(made), dict[str, list[str]]()
     for line, cells in lines.items():
         if line not in comparable:
-            reasons.setdefault(_reason(cells, bases, baseline), []).append(line)
-    return tuple(Uncompared(reason, tuple(members)) for reason, members in reasons.items())
-
-
-def sentence(groups: Sequence[Uncompared], names: ShortNames, baseline: str) -> str:
-    """Return what is not compared, and why, in one sentence; empty if there is none."""
-    said = [f"{_listed([title(line, names) for line in each.lines])} ({each.reason})" for each in groups]
-    return f"Not compared with {names[baseline]}: {'; '.join(said)}." if said else ""
+            reasons.setdefault(_reason(cells, bases, baseline), []).append(title(line, made.names))
+    said = [f"{_listed(titles)} ({reason})" for reason, titles in reasons.items()]
+    return f"Not compared with {made.names[baseline]}: {'; '.join(said)}." if said else ""
 
 
 def _reason(cells: Sequence[Cell], bases: Mapping[Place, Cell], baseline: str) -> str:

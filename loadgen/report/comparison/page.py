@@ -13,7 +13,7 @@ from loadgen.report.comparison.cells import Cell
 from loadgen.report.comparison.compared import Compared, compared
 from loadgen.report.comparison.dimensions import varying
 from loadgen.report.comparison.legend import Legend, Mark, legend_of, symbols
-from loadgen.report.comparison.matrix import CHOSEN_BY_DEFAULT, Matrix, comparable_lines, matrix, sentence, uncompared
+from loadgen.report.comparison.matrix import CHOSEN_BY_DEFAULT, Matrix, matrix, not_compared
 from loadgen.report.comparison.notes import notes
 from loadgen.report.comparison.selection import Chosen, Selection
 from loadgen.report.comparison.table import CellTable, cell_table, rows
@@ -147,7 +147,7 @@ def comparison_page(view: View, selection: Selection) -> ComparisonPage:
         differences=_differences(selection),
         accuracy=accuracy_comparisons([(name, sweep.accuracy) for name, sweep in _sweeps(selection)]),
         matrix=matrix(made, x_label),
-        uncompared=_uncompared(made),
+        uncompared=not_compared(made),
         legend=legend,
         symbols=symbols(legend, made.colors),
         sections=sections,
@@ -181,14 +181,6 @@ def _section(view: View, made: Compared, figure: Figure, found: Sequence[Cell], 
         csv=f"/compare.csv?{replace(view, y=(figure.key,)).query()}",
         answers=_answers(found, made),
     )
-
-
-def _uncompared(made: Compared) -> str:
-    """Return the sentence on what is not compared; where nothing stands against the baseline at all, a note says so."""
-    baseline, found = made.view.baseline, made.figures[0][1]
-    if not any(cell.against_baseline for _, cells in made.figures for cell in cells):
-        return ""
-    return sentence(uncompared(found, comparable_lines(made), baseline), made.names, baseline)
 
 
 def _answers(found: Iterable[Cell], made: Compared) -> str:

@@ -13,6 +13,7 @@ import vl_convert
 import loadgen
 
 VEGA = "vega.js"
+_MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 def templates_directory() -> Path:
@@ -50,14 +51,5 @@ def vega() -> Asset:
 @cache
 def static(name: str) -> Asset:
     """One of our own files in `static/`. KeyError for any other name: names are looked up, never joined to a path."""
-    media_type = {
-        "style.css": "text/css",
-        "charts.js": "text/javascript",
-        "claims.js": "text/javascript",
-        "compare.js": "text/javascript",
-        "list.js": "text/javascript",
-        "live.js": "text/javascript",
-        "theme.js": "text/javascript",
-        "icon.svg": "image/svg+xml",
-    }[name]
-    return Asset(name, media_type, (templates_directory() / "static" / name).read_text(encoding="utf-8"))
+    path = {path.name: path for path in (templates_directory() / "static").iterdir()}[name]
+    return Asset(name, _MEDIA_TYPES[path.suffix], path.read_text(encoding="utf-8"))

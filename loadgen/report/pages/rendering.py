@@ -38,16 +38,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(code=code, json_block=json_block, number=format.number, plural=format.plural)
-    made.globals.update(
-        version=loadgen.__version__,
-        style=assets.static("style.css"),
-        charts_script=assets.static("charts.js"),
-        compare_script=assets.static("compare.js"),
-        list_script=assets.static("list.js"),
-        live_script=assets.static("live.js"),
-        theme_script=assets.static("theme.js"),
-        icon=assets.static("icon.svg"),
-    )
+    made.globals.update(version=loadgen.__version__, static=assets.static)
     return made
 
 

@@ -24,12 +24,7 @@ def render_study(page: Page) -> str:
     template = environment().get_template(_TEMPLATES[type(page)])
     layout = "dashboard.html" if page.site.kind == "dashboard" else "study_file.html"
     has_charts = isinstance(page, StudyPage) and page.has_charts
-    return template.render(
-        page=page,
-        layout=layout,
-        vega=assets.vega() if has_charts else None,
-        claims_script=assets.static("claims.js"),
-    )
+    return template.render(page=page, layout=layout, vega=assets.vega() if has_charts else None)
 
 
 def study_file(results: StudyResults, all_results: Sequence[StudyResults]) -> str:

@@ -47,15 +47,11 @@ def merged(sources: Iterable[SeriesSource]) -> SeriesSource:
     """One source of several, such as those of a series in each study. Runs that two studies share count twice."""
     each = list(sources)
     days = sorted(day for source in each for day in source.days)
+    names = ("hosts", "servers", "gpus", "loadgen", "sweep_ids", "on_one_gpu")
     return SeriesSource(
         runs=sum(source.runs for source in each),
-        hosts=_distinct(host for source in each for host in source.hosts),
-        servers=_distinct(server for source in each for server in source.servers),
-        gpus=_distinct(gpu for source in each for gpu in source.gpus),
         days=tuple(dict.fromkeys((days[0], days[-1]))) if days else (),
-        loadgen=_distinct(loadgen for source in each for loadgen in source.loadgen),
-        sweep_ids=_distinct(sweep_id for source in each for sweep_id in source.sweep_ids),
-        on_one_gpu=_distinct(model for source in each for model in source.on_one_gpu),
+        **{name: _distinct(value for source in each for value in getattr(source, name)) for name in names},
     )
 
 
