@@ -72,16 +72,12 @@ class ResultPage:
 class SweepPage(ResultPage):
     """One sweep with its load points, its charts, its runs and its environment."""
 
-    group_id: str
+    row: SweepRow
     siblings: tuple[tuple[str, str], ...]  # the other sweeps of the group that can be gone to: (id, name)
     start_failure: str
     created: str
     created_ago: str
     progress: str
-    running: bool
-    valid: int
-    doubtful: int
-    invalid: int
     reading_note: str
     points: PointsTable | None  # None before the first run has ended
     runs: RunsTable | None  # likewise
@@ -173,7 +169,7 @@ def sweep_page(
         model=str(sweep.server.get("model") or ""),
         server_name=server_name(sweep.server),
         served=served_line(sweep.server),
-        group_id=sweep.group_id or "",
+        row=sweep,
         siblings=tuple((each.sweep_id, each.name) for each in siblings if each.sweep_id != sweep.sweep_id),
         start_failure="" if sweep.start_failure is None else str(sweep.start_failure["sentence"]),
         url=str(sweep.server.get("url") or ""),
@@ -181,14 +177,10 @@ def sweep_page(
         created_ago=ago(sweep.created_at, now),
         progress=f"{number(sweep.runs)} of {plural(sweep.planned_runs, 'run')}",
         status=sweep.status,
-        running=sweep.status == "running",
         simulated=sweep.simulated,
         dummy_weights=has_dummy_weights(sweep.server),
         imported=run_facts.sweep_import_line(sweep),
         foreign=foreign_client(sweep),
-        valid=sweep.valid,
-        doubtful=sweep.doubtful,
-        invalid=sweep.invalid,
         highlights=search_highlight(sweep.search) + run_facts.sweep_highlights(runs),
         charts=sweep_page_charts(selection),
         reading_note=reading_note(runs) if runs else "",

@@ -52,13 +52,10 @@ class ListLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepLine(ListLine):
-    sweep_id: str
-    status: str
+    sweep: SweepRow
     start_failure: str  # its kind, where the server did not start
     live: str  # how it stands while it is measured; empty for any other, and where nothing is known
-    group_id: str
     tags: tuple[tuple[str, str], ...]  # (tag, address of the list of those that have it)
-    has_runs: bool
     imported: str  # from where; empty for what was measured into this database
     foreign: str  # the other client that measured it; empty for what loadgen did
 
@@ -93,7 +90,7 @@ def sweep_line(
     sweep: SweepRow, figures: Mapping[str, SweepFigures], now: datetime, progress: ProgressRow | None
 ) -> SweepLine:
     return SweepLine(
-        sweep_id=sweep.sweep_id,
+        sweep=sweep,
         name=sweep.name or sweep.sweep_id,
         server=server_name(sweep.server),
         model=str(sweep.server.get("model") or ""),
@@ -101,12 +98,9 @@ def sweep_line(
         created=timestamp(sweep.created_at),
         created_ago=ago(sweep.created_at, now),
         progress=f"{sweep.runs:,} / {sweep.planned_runs:,}",
-        status=sweep.status,
         start_failure=failure_kind(sweep),
         live=live_line(progress),
-        group_id=sweep.group_id or "",
         tags=tuple((tag, list_address(Filters(tag=tag), 1)) for tag in tags_of(sweep)),
-        has_runs=sweep.runs > 0,
         simulated=sweep.simulated,
         dummy_weights=has_dummy_weights(sweep.server),
         imported=sweep_import_line(sweep),

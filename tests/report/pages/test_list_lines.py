@@ -119,7 +119,7 @@ def test_the_sweeps_of_a_group_are_one_row_that_holds_their_rows_in_the_order_me
     assert group is not None
     assert (group.name, group.sweeps, group.chosen, group.progress) == ("tp", "3 sweeps", GROUP, "3 / 6")
     assert (group.valid, group.statuses) == (3, (("finished", 3),))
-    assert [line.sweep_id for line in made.entries[1].lines] == ["s1", "s2", "s3"]
+    assert [line.sweep.sweep_id for line in made.entries[1].lines] == ["s1", "s2", "s3"]
     html = render(made)
     assert html.count("<summary>") == 1
     assert f'name="in" value="{GROUP}"' in html
@@ -213,8 +213,8 @@ def test_a_group_is_never_cut_by_the_end_of_a_page_and_counts_as_one_row() -> No
     rows = [*lone[:-1], three()[0], *lone[-1:], *three()[1:]]
     first, second = page(rows), page(rows, page=2)
     assert len(first.entries) == LINES_A_PAGE
-    assert [line.sweep_id for line in first.entries[-1].lines] == ["s1", "s2", "s3"]
-    assert [line.sweep_id for entry in second.entries for line in entry.lines] == [lone[-1].sweep_id]
+    assert [line.sweep.sweep_id for line in first.entries[-1].lines] == ["s1", "s2", "s3"]
+    assert [line.sweep.sweep_id for entry in second.entries for line in entry.lines] == [lone[-1].sweep_id]
     assert (first.older, second.older) == ("/?page=2", "")
 
 
