@@ -69,6 +69,11 @@ def shown_unit(unit: str) -> str:
     return {"s": "ms", "ratio": "%"}.get(unit, unit)
 
 
+def shown_factor(unit: str) -> float:
+    """By what a figure is multiplied for its `shown_unit`."""
+    return {"s": 1000.0, "ratio": 100.0}.get(unit, 1.0)
+
+
 def seconds(value_s: float | None) -> str:
     """A long duration: 48 s, 3 min 12 s, 2 min, 2 h 5 min."""
     if value_s is None:

@@ -27,7 +27,7 @@ from loadgen.report.charts.chart import (
     value_axis,
 )
 from loadgen.report.figures import GOODPUT, REQUESTS_PER_S, THROUGHPUT, slo_limit, tail
-from loadgen.report.format import MISSING_FIGURE, setting, shown_unit
+from loadgen.report.format import MISSING_FIGURE, setting, shown_factor, shown_unit
 from loadgen.report.format import figure as shown
 from loadgen.report.points import Axes, Point, Table, axes, limits_label, points, spread_label
 
@@ -177,7 +177,7 @@ def _limit_line(shown: float, scale: Spec) -> list[Spec]:
 
 
 def _shown(value: float, unit: str) -> float:
-    return value * {"s": 1000, "ratio": 100}.get(unit, 1)
+    return value * shown_factor(unit)
 
 
 def _drawn(row: LoadRow, unit: str, floor: float, ceiling: float) -> dict[str, object]:

@@ -29,7 +29,7 @@ from loadgen.report.charts.chart import (
 )
 from loadgen.report.comparison.cells import Cell, natural
 from loadgen.report.comparison.names import ShortNames
-from loadgen.report.format import ANSWERS, MISSING_FIGURE, is_number, number, shown_unit
+from loadgen.report.format import ANSWERS, MISSING_FIGURE, is_number, number, shown_factor, shown_unit
 
 CROSS = "M-1,-1L1,1M1,-1L-1,1"  # of an invalid point
 _LINES: Spec = {"orient": "bottom", "symbolType": "stroke", "symbolSize": 500}  # their legend
@@ -128,7 +128,7 @@ def _row(cell: Cell, figure: Figure, drawing: Drawing) -> CellRow | None:
         "share": MISSING_FIGURE,  # what a tooltip says must be there for each mark, or it reads "undefined"
         "answer": MISSING_FIGURE,
     }
-    scale = 1000 if figure.unit == "s" else 100 if figure.unit == "ratio" else 1
+    scale = shown_factor(figure.unit)
     against = cell.against_baseline
     if against is not None and against.ratio is not None:
         answer = MISSING_FIGURE if against.answer is None else ANSWERS[against.answer]

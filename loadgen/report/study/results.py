@@ -7,7 +7,6 @@ from loadgen.report.study.memory import VariantMemory, memory_on
 from loadgen.report.study.record import Identity, PlannedStudy, Record
 from loadgen.report.study.sources import SeriesSource, source_of
 from loadgen.servers.launcher.failure import FailureKind
-from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 from loadgen.study.claims import Claim
 from loadgen.study.judge import Evidence, Judgement, Verdict, judge
@@ -97,13 +96,8 @@ def of_series(results: StudyResults, keys: Collection[str]) -> StudyResults:
     return replace(results, by_series=kept, standing=standings(results.unmeasured, kept))
 
 
-def study_results(file: StudyFile, store: Store) -> StudyResults:
-    """Read what the store has of a study. Raises UsageError for a mistake in its file, StoreError."""
-    return results_of(PlannedStudy.of(file), Record.of(store))
-
-
 def results_of(planned: PlannedStudy, record: Record | None) -> StudyResults:
-    """The same of a study that is planned and a record that is open; without a record, nothing was measured."""
+    """Read what the record has of a study; without a record, nothing was measured. Raises StoreError."""
     points: dict[Series, list[MeasuredPoint]] = {}
     beside: dict[Series, list[MeasuredPoint]] = {}
     failed: tuple[FailedVariant, ...] = ()

@@ -11,12 +11,13 @@ from loadgen.importers.importing import read_sweep
 from loadgen.report.study.agreement import agreements
 from loadgen.report.study.documents import study_document
 from loadgen.report.study.prediction_errors import error_table
-from loadgen.report.study.results import StudyResults, study_results
+from loadgen.report.study.results import StudyResults
 from loadgen.report.study.site import FILE
 from loadgen.report.study.study_page import study_page
 from loadgen.store.repository import Store
 from loadgen.study.study_file import read_study
 from tests.report.study.conftest import RESULTS
+from tests.report.study.on_record import study_results
 
 QWEN = RESULTS / "2026-11-30-h200-qwen1.5-moe-a2.7b-dummy-waves-128.json.gz"
 

@@ -7,12 +7,13 @@ from typing import cast
 import pytest
 
 from loadgen.importers.importing import read_sweep
-from loadgen.report.study.results import SeriesResults, standings, study_results
+from loadgen.report.study.results import SeriesResults, standings
 from loadgen.store.repository import Store
 from loadgen.study.claims import Claim
 from loadgen.study.judge import Judgement
 from loadgen.study.measured import Series
 from loadgen.study.study_file import StudyFile, read_study
+from tests.report.study.on_record import study_results
 
 RESULTS = Path(__file__).resolve().parents[3] / "results"
 NAMES = ("deepseek-v2-lite", "qwen1.5-moe-a2.7b")

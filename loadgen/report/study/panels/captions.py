@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from loadgen.report.charts.load_charts import BOUND_NOTE
+from loadgen.report.format import shown_factor
 from loadgen.report.study.panels.rows import (
     PanelMark,
     PanelScales,
     bound_percent,
     ends_of,
-    factor,
     label,
     stand_ins,
 )
@@ -95,11 +95,12 @@ def _coincide(
 
 
 def _is_cut(scales: PanelScales, mark: PanelMark) -> bool:
-    return mark.pooled.high is not None and mark.pooled.high * factor(scales) > ends_of(scales, [mark])[2]
+    high = mark.pooled.high
+    return high is not None and high * shown_factor(scales.figure.unit) > ends_of(scales, [mark])[2]
 
 
 def _is_beyond(scales: PanelScales, mark: PanelMark) -> bool:
     if mark.bound is None:
         return False
     _, floor, ceiling = ends_of(scales, [mark])
-    return not floor <= mark.bound * factor(scales) <= ceiling
+    return not floor <= mark.bound * shown_factor(scales.figure.unit) <= ceiling

@@ -30,14 +30,13 @@ from loadgen.report.charts.chart import (
     value_axis,
 )
 from loadgen.report.charts.heat_map import HeatRow, cells_spec
-from loadgen.report.format import figure, is_number, shown_unit
+from loadgen.report.format import figure, is_number, shown_factor, shown_unit
 from loadgen.report.study.panels.captions import caption
 from loadgen.report.study.panels.rows import (
     PanelMark,
     PanelScales,
     axis_title,
     ends_of,
-    factor,
     label,
     stand_ins,
 )
@@ -127,7 +126,7 @@ def _spec(scales: PanelScales, marks: Sequence[PanelMark], shown: Sequence[Panel
 
 
 def _rows(scales: PanelScales, marks: Sequence[PanelMark]) -> list[MarkRow]:
-    times, (_, floor, ceiling) = factor(scales), ends_of(scales, marks)
+    factor, (_, floor, ceiling) = shown_factor(scales.figure.unit), ends_of(scales, marks)
     rows = []
     for mark in marks:
         pooled = mark.pooled
@@ -135,15 +134,15 @@ def _rows(scales: PanelScales, marks: Sequence[PanelMark]) -> list[MarkRow]:
             "x": mark.x if is_number(mark.x) and not scales.is_bar else _name(scales, mark),
             "colour": _colour(scales, mark),
             "rest": mark.rest,
-            "value": pooled.mean * times,
+            "value": pooled.mean * factor,
             "runs": pooled.runs,
             "status": mark.status,
         }
         if pooled.low is not None and pooled.high is not None:
-            low, high = max(pooled.low, 0.0) * times, pooled.high * times
+            low, high = max(pooled.low, 0.0) * factor, pooled.high * factor
             row |= {"from": low, "to": high, "bar_from": max(low, floor), "bar_to": min(high, ceiling)}
         if mark.bound is not None:
-            row["bound"] = mark.bound * times
+            row["bound"] = mark.bound * factor
         rows.append(row)
     return rows
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from loadgen.analysis.bound import bound_of
 from loadgen.analysis.figures.figure import Figure
-from loadgen.report.format import is_number
+from loadgen.report.format import is_number, shown_factor
 from loadgen.report.points import Pooled, pool
 from loadgen.study.accuracy import ACCURACY, STUDY_FIGURES
 from loadgen.study.claims import Value, name_words
@@ -101,21 +101,16 @@ def bound_percent(scales: PanelScales, mark: PanelMark) -> float | None:
     return 100 * (mark.pooled.mean / mark.bound if scales.figure.better == "higher" else mark.bound / mark.pooled.mean)
 
 
-def factor(scales: PanelScales) -> float:
-    """What a value is multiplied by to be shown in its unit."""
-    return {"s": 1000.0, "ratio": 100.0}.get(scales.figure.unit, 1.0)
-
-
 def ends_of(scales: PanelScales, marks: Sequence[PanelMark]) -> tuple[bool, float, float]:
     """Whether the scale of the figure is logarithmic, and its ends, in the unit that is shown.
 
     The marks fill it: a bound that lies far beyond them leaves the chart.
     """
-    times, ends = factor(scales), scales.by_facet[marks[0].facet]
-    low, high = ends.lowest * times, (ends.highest or 1.0) * times
-    high = max(high, min(ends.highest_bar * times, high * _LONGEST_BAR))
+    factor, ends = shown_factor(scales.figure.unit), scales.by_facet[marks[0].facet]
+    low, high = ends.lowest * factor, (ends.highest or 1.0) * factor
+    high = max(high, min(ends.highest_bar * factor, high * _LONGEST_BAR))
     if ends.highest_bound is not None:
-        high = max(high, min(ends.highest_bound, ends.highest * _FARTHEST_BOUND) * times)
+        high = max(high, min(ends.highest_bound, ends.highest * _FARTHEST_BOUND) * factor)
     if scales.panel.log_y and low > 0:
         return True, low / 1.5, high * 1.5
     return False, 0.0, high * 1.1

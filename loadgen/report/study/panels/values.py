@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from loadgen.report.format import MISSING_FIGURE, cell, number, shown_unit
+from loadgen.report.format import MISSING_FIGURE, cell, number, shown_factor, shown_unit
 from loadgen.report.study.panels.rows import PanelMark, PanelScales, axis_title, bound_percent, text_of
 from loadgen.report.study.site import Site
 
@@ -74,4 +74,4 @@ def _exact(value: float | None, unit: str) -> str:
     """A figure with four digits: values are to be copied."""
     if value is None:
         return MISSING_FIGURE
-    return number(value * {"s": 1000, "ratio": 100}.get(unit, 1), _DIGITS) if unit else cell(value, unit)
+    return number(value * shown_factor(unit), _DIGITS) if unit else cell(value, unit)
