@@ -35,15 +35,12 @@ def _largest_count(run: RunDocument, statistic: str) -> float | None:
     return None if counts is None else float(counts.counts.max())
 
 
-_WINDOW = "runs whose experts were counted"
-
 EXPERT_FIGURES = (
     Figure(
         key="expert_max_over_mean",
         label="Busiest expert over the mean",
         unit="times",
         formula="mean over layers of (largest count/mean count)",
-        window=_WINDOW,
         derive=_mean_of(lambda layer: layer.max_over_mean),
     ),
     Figure(
@@ -51,7 +48,6 @@ EXPERT_FIGURES = (
         label="Entropy of experts",
         unit="ratio",
         formula="mean over layers of (−Σ p·ln p/ln E), p the share of each of E experts",
-        window=_WINDOW,
         derive=_mean_of(lambda layer: layer.entropy_ratio),
     ),
     Figure(
@@ -59,7 +55,6 @@ EXPERT_FIGURES = (
         label="Gini of experts",
         unit="ratio",
         formula="mean over layers of the Gini coefficient of the counts",
-        window=_WINDOW,
         derive=_mean_of(lambda layer: layer.gini),
     ),
     Figure(
@@ -67,7 +62,6 @@ EXPERT_FIGURES = (
         label="Largest expert count",
         unit="tokens",
         formula="the largest count of an expert in any layer",
-        window=_WINDOW,
         derive=_largest_count,
     ),
 )

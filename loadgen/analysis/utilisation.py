@@ -161,8 +161,6 @@ def _of_bound(run: RunDocument, statistic: str) -> float | None:
     return measured / bound if measured and bound else None
 
 
-_SOURCE = "MoE-CAP (arXiv 2412.07067)"
-
 UTILISATION_FIGURES = (
     Figure(
         key="s_mbu_ratio",
@@ -171,8 +169,6 @@ UTILISATION_FIGURES = (
         better="higher",
         formula="(bytes of the weights that a decoding step activates + of its KV cache)/mean TPOT/bandwidth of the datasheet",
         window="runs whose model, accelerators and lengths are known, one token a step",
-        doc=f"Sparse memory bandwidth utilisation of decoding, of {_SOURCE}: the distinct experts of the mean number of "
-        "sequences that decode together, as counted (`--experts`), else by uniform routing.",
         derive=_s_mbu,
     ),
     Figure(
@@ -182,7 +178,6 @@ UTILISATION_FIGURES = (
         better="higher",
         formula="requests per second · FLOPs of a request of mean lengths/FLOP/s of the datasheet over all GPUs",
         window="runs whose model, accelerators and lengths are known, one token a step",
-        doc=f"Sparse FLOP/s utilisation, of {_SOURCE}: prompts and output, each token through its top-k experts.",
         derive=_s_mfu,
     ),
     Figure(
@@ -192,7 +187,6 @@ UTILISATION_FIGURES = (
         better="higher",
         formula="output throughput/output throughput that the roofline allows at this load, by the datasheet's rates",
         window="the same, of a wave or a closed loop",
-        doc="How near a run came to the highest output throughput that its hardware allows at its load, whatever the engine.",
         derive=_of_bound,
     ),
 )

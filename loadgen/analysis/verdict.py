@@ -84,7 +84,6 @@ class Check:
 
     test: Callable[[RunSpec, JudgedSummary, Thresholds], Observation | None]
     thresholds: Thresholds = Thresholds()
-    compares: str  # what the thresholds are compared with, and which way
     reason: str  # why these thresholds; says so where no measurement stands behind them
 
     @property

@@ -3,6 +3,8 @@
 To change what a figure means is to raise METHOD_VERSION and to say so in CHANGELOG under "Measurement changes".
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from loadgen.analysis.distributions import sum_of
@@ -214,50 +216,30 @@ _SLO_METRICS = {"ttft_s": ttft_s, "tpot_s": tpot_s, "e2e_latency_s": e2e_latency
 _REQUESTS = "ok requests that ended in the window"
 _ARRIVALS = "arrivals in the window, of any request"
 
+
+def _time(key: str, label: str, formula: str, compute: Callable[[Measured], FloatArray]) -> Figure:
+    """Times of requests, of which less is better."""
+    return Figure(
+        key=key,
+        label=label,
+        unit="s",
+        kind="distribution",
+        better="lower",
+        formula=formula,
+        window=_REQUESTS,
+        compute=compute,
+    )
+
+
 METRICS: tuple[Figure, ...] = (
-    Figure(
-        key="ttft_s",
-        label="TTFT",
-        unit="s",
-        kind="distribution",
-        better="lower",
-        formula="first content arrival − start",
-        window=_REQUESTS,
-        doc="Time to first token: the first chunk with generated content (text, reasoning or tool call) since the request's start; a role-only chunk is not content.",
-        compute=ttft_s,
-    ),
-    Figure(
-        key="ttft_from_send_s",
-        label="TTFT from send",
-        unit="s",
-        kind="distribution",
-        better="lower",
-        formula="first content arrival − sent",
-        window=_REQUESTS,
-        doc="The same from the moment of sending, for comparison with tools that count so; in the open loop it hides what a late send cost.",
-        compute=ttft_from_send_s,
-    ),
-    Figure(
-        key="chunk_gap_s",
-        label="Chunk gap",
-        unit="s",
-        kind="distribution",
-        better="lower",
-        formula="arrival of a content chunk − arrival of the one before it",
-        window=_REQUESTS,
-        doc="Time between successive content chunks of one answer, however many tokens each carried.",
-        compute=chunk_gap_s,
-    ),
-    Figure(
-        key="token_gap_s",
-        label="Token gap",
-        unit="s",
-        kind="distribution",
-        better="lower",
-        formula="k tokens after a gap g → k gaps of g/k; none for the first chunk's tokens",
-        window=_REQUESTS,
-        doc="Time between successive tokens of one answer; empty when the tokens of any chunk are assumed.",
-        compute=token_gap_s,
+    _time("ttft_s", "TTFT", "first content arrival − start", ttft_s),
+    _time("ttft_from_send_s", "TTFT from send", "first content arrival − sent", ttft_from_send_s),
+    _time("chunk_gap_s", "Chunk gap", "arrival of a content chunk − arrival of the one before it", chunk_gap_s),
+    _time(
+        "token_gap_s",
+        "Token gap",
+        "k tokens after a gap g → k gaps of g/k; none for the first chunk's tokens",
+        token_gap_s,
     ),
     Figure(
         key="tokens_per_chunk",
@@ -266,31 +248,10 @@ METRICS: tuple[Figure, ...] = (
         kind="distribution",
         formula="tokens that a content chunk carried",
         window=_REQUESTS,
-        doc="How many tokens the server put into one chunk, one value a chunk; empty when the tokens of any chunk are assumed. Where it is 1 throughout, chunk gap and token gap are the same.",
         compute=tokens_per_chunk,
     ),
-    Figure(
-        key="tpot_s",
-        label="TPOT",
-        unit="s",
-        kind="distribution",
-        better="lower",
-        formula="(last content arrival − first content arrival)/(output tokens/choices − 1)",
-        window=_REQUESTS,
-        doc="Time per output token, one value a request: none under two tokens or two chunks, empty when the number of tokens is assumed.",
-        compute=tpot_s,
-    ),
-    Figure(
-        key="e2e_latency_s",
-        label="End-to-end latency",
-        unit="s",
-        kind="distribution",
-        better="lower",
-        formula="last content arrival − start",
-        window=_REQUESTS,
-        doc="The whole answer, from the request's start to its last content.",
-        compute=e2e_latency_s,
-    ),
+    _time("tpot_s", "TPOT", "(last content arrival − first content arrival)/(output tokens/choices − 1)", tpot_s),
+    _time("e2e_latency_s", "End-to-end latency", "last content arrival − start", e2e_latency_s),
     Figure(
         key="output_tokens_per_s",
         label="Output throughput",
@@ -298,7 +259,6 @@ METRICS: tuple[Figure, ...] = (
         better="higher",
         formula="output tokens that arrived in the window/window length",
         window=_ARRIVALS,
-        doc="Tokens generated per second by the whole server; a token counts when it arrived, even if its request failed later.",
         compute=output_tokens_per_s,
     ),
     Figure(
@@ -308,7 +268,6 @@ METRICS: tuple[Figure, ...] = (
         better="higher",
         formula="(those output tokens + prompt tokens of requests first answered in the window)/window length",
         window=_ARRIVALS,
-        doc="Tokens read and generated per second; a prompt counts at its request's first content, when its prefill is over, whatever became of the request.",
         compute=total_tokens_per_s,
     ),
     Figure(
@@ -318,7 +277,6 @@ METRICS: tuple[Figure, ...] = (
         better="higher",
         formula="ok requests that ended in the window/window length",
         window=_REQUESTS,
-        doc="Requests finished well per second.",
         compute=requests_per_s,
     ),
     Figure(
@@ -328,7 +286,6 @@ METRICS: tuple[Figure, ...] = (
         better="higher",
         formula="ok requests that ended in the window and exceeded no limit of the SLO/window length",
         window=_REQUESTS,
-        doc="Requests finished per second within every limit of the SLO; null without an SLO.",
         compute=goodput_per_s,
     ),
     Figure(
@@ -338,7 +295,6 @@ METRICS: tuple[Figure, ...] = (
         better="higher",
         formula="ok requests that ended in the window and exceeded no limit of the SLO/requests of the window",
         window="requests of the window, failed ones too, without cancelled and dropped ones",
-        doc="The share of requests within every limit of the SLO, a failed one counting as outside; null without an SLO.",
         compute=goodput_ratio,
     ),
     Figure(
@@ -348,7 +304,6 @@ METRICS: tuple[Figure, ...] = (
         kind="distribution",
         formula="when a limit per minute or a Retry-After let the request go − when it was ready to be sent",
         window="requests of the window that were sent",
-        doc="How long requests were held back, by --requests-per-minute, --tokens-per-minute or the server's Retry-After, 0 for those that were not; empty where there was no limit and nothing waited.",
         compute=limit_wait_s,
     ),
     *PROVIDER_METRICS,

@@ -59,7 +59,6 @@ PAPER_METRICS: tuple[Figure, ...] = (
         better="lower",
         formula="last of the requests' first content arrivals − first send",
         window=_WAVE,
-        doc="The streaming equivalent of the paper's TTFT, which is the time of the same batch with an output of one token.",
         compute=_of_paper("ttft_s"),
     ),
     Figure(
@@ -69,7 +68,6 @@ PAPER_METRICS: tuple[Figure, ...] = (
         better="lower",
         formula="(E2E − paper.ttft_s)/(output tokens of the wave − 1), E2E = last content arrival − first send",
         window=_WAVE,
-        doc="The paper's inter-token latency: the batch's decode time shared among all its tokens, B times below what one user sees.",
         compute=_of_paper("itl_s"),
     ),
     Figure(
@@ -79,7 +77,6 @@ PAPER_METRICS: tuple[Figure, ...] = (
         better="higher",
         formula="(prompt tokens + output tokens of the wave)/E2E",
         window=_WAVE,
-        doc="The paper's throughput: prompt and output tokens of the batch over its end-to-end time.",
         compute=_of_paper("throughput_tokens_per_s"),
     ),
 )

@@ -52,67 +52,34 @@ def _less(edge_ns: Callable[[Measured], Int64], *keys: str) -> Callable[[Measure
     return compute
 
 
-def _metric(key: str, label: str, formula: str, doc: str, compute: Callable[[Measured], FloatArray]) -> Figure:
+def _metric(key: str, label: str, formula: str, compute: Callable[[Measured], FloatArray]) -> Figure:
+    key = f"provider_time.{key}"
     return Figure(
-        key=f"provider_time.{key}",
-        label=label,
-        unit="s",
-        kind="distribution",
-        formula=formula,
-        window=_REQUESTS,
-        doc=doc,
-        compute=compute,
+        key=key, label=label, unit="s", kind="distribution", formula=formula, window=_REQUESTS, compute=compute
     )
 
 
 PROVIDER_METRICS: tuple[Figure, ...] = (
-    _metric(
-        "queue_s",
-        "Queue (provider)",
-        "`time_info.queue_time`",
-        "How long a request waited, by the provider's own account; null where it gives none, as all of `provider_time` is.",
-        _span("queue_time"),
-    ),
-    _metric(
-        "prompt_s",
-        "Prompt (provider)",
-        "`time_info.prompt_time`",
-        "How long the provider says that it read the prompt.",
-        _span("prompt_time"),
-    ),
-    _metric(
-        "completion_s",
-        "Completion (provider)",
-        "`time_info.completion_time`",
-        "How long the provider says that it made the answer's tokens.",
-        _span("completion_time"),
-    ),
-    _metric(
-        "total_s",
-        "Total (provider)",
-        "`time_info.total_time`",
-        "How long the provider says that the request took within it; more than the three parts where it does not count all of them.",
-        _span("total_time"),
-    ),
+    _metric("queue_s", "Queue (provider)", "`time_info.queue_time`", _span("queue_time")),
+    _metric("prompt_s", "Prompt (provider)", "`time_info.prompt_time`", _span("prompt_time")),
+    _metric("completion_s", "Completion (provider)", "`time_info.completion_time`", _span("completion_time")),
+    _metric("total_s", "Total (provider)", "`time_info.total_time`", _span("total_time")),
     _metric(
         "ttft_less_queue_s",
         "TTFT less queue",
         "first content arrival − sent − `time_info.queue_time`",
-        "Our TTFT from send without the provider's queue: network, front end, prompt and first token.",
         _less(lambda measured: measured.first_ns, "queue_time"),
     ),
     _metric(
         "ttft_less_queue_and_prompt_s",
         "TTFT less queue and prompt",
         "first content arrival − sent − `time_info.queue_time` − `time_info.prompt_time`",
-        "What is left of our TTFT from send besides queue and prompt: `client.network_rtt_s` and more, since the provider's front end and the first token are in it.",
         _less(lambda measured: measured.first_ns, "queue_time", "prompt_time"),
     ),
     _metric(
         "e2e_less_total_s",
         "End-to-end less total",
         "last content arrival − sent − `time_info.total_time`",
-        "What lies outside of the provider's own account of the whole request: the network, above all.",
         _less(lambda measured: measured.last_ns, "total_time"),
     ),
 )
