@@ -58,13 +58,19 @@ def broken_rule(kind: str, message: str) -> str:
         return "must be a whole number"
     if kind.startswith("float") or kind == "finite_number":
         return "must be a number"
+    if kind.startswith("bool"):
+        return "must be true or false"
+    if kind in ("string_type", "string_unicode"):
+        return "must be a text"
     if kind == "model_type" or kind.startswith("dict"):
         return "must be a mapping of keys to values"
     if kind.startswith(("tuple", "list")):
         return "must be a list"
     if kind == "too_short" or (kind == "string_too_short" and "at least 1 " in message):
         return "must not be empty"
-    said = message.removeprefix("Value error, ").replace("greater than or equal to", "at least", 1)
+    said = message.removeprefix("Value error, ")
+    for theirs, ours in (("greater than or equal to", "at least"), ("less than or equal to", "at most")):
+        said = said.replace(theirs, ours, 1)
     return _SUBJECT.sub("must", said, count=1)
 
 

@@ -11,7 +11,7 @@ from loadgen.errors import first_problem
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    count: Annotated[int, Field(ge=1)] = 1
+    count: Annotated[int, Field(ge=1, le=8)] = 1
     share: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
     name: Annotated[str, Field(min_length=1, max_length=3, pattern="^[a-z]*$")] = "a"
     code: Annotated[str, Field(min_length=2)] = "ab"
@@ -46,7 +46,9 @@ class _Model(BaseModel):
         ({"counts": {"a": [1, "b"]}}, "counts.a.1 must be a whole number"),
         ({"counts": 1}, "counts must be a mapping of keys to values"),
         ({"kind": "c"}, "kind must be 'a' or 'b'"),
-        ({"on": "c"}, "on must be a valid boolean, unable to interpret input"),
+        ({"on": "c"}, "on must be true or false"),
+        ({"name": 1}, "name must be a text"),
+        ({"count": 9}, "count must be at most 8"),
         ({"new": 1}, "new is unknown"),
     ],
 )

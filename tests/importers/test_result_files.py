@@ -180,7 +180,7 @@ CHANGES: list[tuple[str, object, str]] = [
     ("sweep_id", "../../etc", "FILE has something else at sweep_id: it must be an id like s261123-152901-4f2a"),
     ("runs.0.run_id", "<script>", "FILE has something else at runs[0].run_id: it must be an id"),
     ("name", "\x1b[2J", "FILE has something else at name: it must have no control characters"),
-    ("runs.0.server.model", "a\ud800", "FILE has something else at runs[0].server.model: it must be a valid string"),
+    ("runs.0.server.model", "a\ud800", "FILE has something else at runs[0].server.model: it must be a text"),
     ("runs.0.spec.load_label", "a\u202eb", "FILE has something else at runs[0].spec.load_label: it must have no"),
     ("runs.0.environment.\x1b[2J", 1, "FILE is no result: runs[0].environment.\ufffd[2J is a key with control"),
     ("name", "x" * 2000, "FILE has something else at name: it"),
