@@ -140,6 +140,11 @@ def ago(at: str | None, now: datetime | None) -> str:
     return "yesterday" if days == 1 else f"{days} days ago"
 
 
+def sentence(message: str) -> str:
+    """A message, which begins in lower case and has no full stop, as a sentence of a page."""
+    return f"{message[:1].upper()}{message[1:]}{'' if message.endswith(('.', '?')) else '.'}"
+
+
 def plural(count: int, noun: str) -> str:
     """`1 run`, `12 runs`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

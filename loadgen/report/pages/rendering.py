@@ -37,7 +37,9 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(code=code, json_block=json_block, number=format.number, plural=format.plural)
+    made.filters.update(
+        code=code, json_block=json_block, number=format.number, plural=format.plural, sentence=format.sentence
+    )
     made.globals.update(version=loadgen.__version__, static=assets.static)
     return made
 

@@ -55,7 +55,7 @@ def server_differences(servers: Sequence[ServerDocument], names: Sequence[str]) 
         for label, texts in rows
         if len(set(texts)) > 1
     )
-    return Table(("", *names), differing) if differing else None
+    return Table(("fact", *names), differing) if differing else None
 
 
 def _arguments(servers: Sequence[ServerDocument]) -> list[tuple[str, tuple[str | None, ...]]]:

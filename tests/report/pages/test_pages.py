@@ -198,7 +198,7 @@ def test_an_invalid_run_is_struck_out_and_a_verdict_has_a_sign_beside_its_colour
 
 
 def test_the_list_says_what_to_type_when_there_is_nothing_in_it() -> None:
-    html = render(sweeps_page([], NOW, "There is no database x.db yet."))
+    html = render(sweeps_page([], NOW, "there is no database x.db yet"))
     assert "There is no database x.db yet." in html
     assert "loadgen sweep --url" in html
 

@@ -24,7 +24,7 @@ def test_what_differs_is_a_row_and_what_is_alike_is_not() -> None:
     other |= {"plugins": [], "arguments": {"max-num-seqs": 64, "hf-overrides": {"num_experts_per_tok": 1}, "seed": 1}}
     found = server_differences([launched(**WHOLE), launched(**other)], ["whole", "half"])
     assert found is not None
-    assert found.columns == ("", "whole", "half")
+    assert found.columns == ("fact", "whole", "half")
     assert found.rows == (
         ("model folder", "trained_models/trained-mixtral", "half"),
         ("hash of the checkpoint", "0123456789ab", "fedcba987654"),
