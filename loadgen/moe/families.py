@@ -65,12 +65,12 @@ class _Keys:
             raise ModelError(f"`{key}` of a {self.family} model is {value!r}; a list of layers is expected")
         return tuple(value)
 
-    def inner(self, key: str, defaults: Mapping[str, object]) -> Mapping[str, object]:
+    def inner(self, key: str, defaults: Mapping[str, object]) -> "_Keys":
         """The language model's part of a multimodal configuration."""
         value = self.values.get(key)
         if not isinstance(value, Mapping):
             raise ModelError(f"the configuration of a {self.family} model lacks `{key}`, its language model's part")
-        return {**defaults, **value}
+        return _Keys(self.family, {**defaults, **value})
 
 
 def architecture(config: Mapping[str, object]) -> Architecture:
@@ -245,10 +245,6 @@ def _latent(keys: _Keys) -> LatentAttention:
     )
 
 
-def _deepseek_vl_v2(keys: _Keys) -> Architecture:
-    return _deepseek_v2(_Keys(keys.family, keys.inner("language_config", _VL2_DEFAULTS)))
-
-
 def _llama4_text(keys: _Keys) -> Architecture:
     """Its norm of queries and keys has no weights. The shared expert is as wide as a routed one."""
     listed, step = keys.layers("moe_layers"), keys.optional("interleave_moe_layer_step")
@@ -263,15 +259,11 @@ def _llama4_text(keys: _Keys) -> Architecture:
     return _built(keys, attention, experts, dense_key="intermediate_size_mlp")
 
 
-def _llama4(keys: _Keys) -> Architecture:
-    return _llama4_text(_Keys(keys.family, keys.inner("text_config", {})))
-
-
 _FAMILIES: Mapping[str, Callable[[_Keys], Architecture]] = {
     "deepseek_v2": _deepseek_v2,
     "deepseek_v3": _deepseek_v2,
-    "deepseek_vl_v2": _deepseek_vl_v2,
-    "llama4": _llama4,
+    "deepseek_vl_v2": lambda keys: _deepseek_v2(keys.inner("language_config", _VL2_DEFAULTS)),
+    "llama4": lambda keys: _llama4_text(keys.inner("text_config", {})),
     "llama4_text": _llama4_text,
     "mixtral": _mixtral,
     "olmoe": _olmoe,

@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
 from typing import Annotated, NotRequired
 from urllib.parse import urlsplit
 
@@ -117,9 +116,7 @@ class ExpertWatch:
                 self.failure = str(error)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         if self._counter is None or self.failure is not None or error is not None:
             return
         try:

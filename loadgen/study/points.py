@@ -200,10 +200,10 @@ def points_at(points: Sequence[Point], only: Where) -> tuple[Point, ...]:
                 raise UsageError(f"no point of the study has {key} {value}; {listed(known)}")
     found = tuple(point for point in points if is_at(point.coordinates, only))
     if only and not found:
-        asked = " and ".join(f"{key} {_written(value)}" for key, value in only.items())
+        asked = " and ".join(f"{key} {values_shown(value)}" for key, value in only.items())
         raise UsageError(f"no point of the study has {asked} together")
     return found
 
 
-def _written(value: Value | list[Value]) -> str:
+def values_shown(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

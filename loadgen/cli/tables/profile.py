@@ -19,9 +19,9 @@ from loadgen.servers.profiles.facts import (
     PaperRow,
     ProfileFacts,
 )
+from loadgen.servers.profiles.memory_fit import GB, gigabytes
 from loadgen.servers.profiles.schema import ServerProfile
 
-GB = 10**9
 _SYMBOLS = {"ok": ("✓", "green"), "unchecked": ("?", "yellow"), "error": ("✗", "red")}
 _LEAD = {"error": "", "unchecked": "not checked: ", "note": "note: "}
 _OWN_ROWS = ("path", "name", "description", "notes", "unservable", "sweep", "arguments", "environment")
@@ -106,11 +106,11 @@ def _memory(memory: MemoryFacts | NoMemoryFacts) -> RenderableType:
         return Text(memory["problem"], style="red")
     rows = [
         ("layout", memory["layout"]),
-        ("it may use", _gb(memory["usable_bytes"])),
-        ("weights", _gb(memory["weights_bytes"])),
-        *([("draft's weights", _gb(memory["draft_weights_bytes"]))] if memory["draft_weights_bytes"] else []),
-        ("reserve (estimate)", _gb(memory["reserve_bytes"])),
-        ("KV cache", f"{_gb(memory['kv_cache_bytes'])}, {memory['kv_cache_bytes_per_token']:,} bytes a token"),
+        ("it may use", gigabytes(memory["usable_bytes"])),
+        ("weights", gigabytes(memory["weights_bytes"])),
+        *([("draft's weights", gigabytes(memory["draft_weights_bytes"]))] if memory["draft_weights_bytes"] else []),
+        ("reserve (estimate)", gigabytes(memory["reserve_bytes"])),
+        ("KV cache", f"{gigabytes(memory['kv_cache_bytes'])}, {memory['kv_cache_bytes_per_token']:,} bytes a token"),
     ]
     if memory["sequences_of_max_model_len"] is not None:
         rows.append(("sequences of max-model-len", f"{memory['sequences_of_max_model_len']:,}"))
@@ -200,10 +200,6 @@ def _paper(paper: PaperRow) -> RenderableType:
         off = f"{figure['difference_ratio']:+.0%}".replace("-", "−") if agrees is False else ""
         table.add_row(figure["label"], f"{figure['paper']:,g}", f"{figure['real']:,g}", off, symbol)
     return table
-
-
-def _gb(count: int) -> str:
-    return f"{count / GB:,.1f} GB"
 
 
 def _pairs(rows: Sequence[tuple[str, str]]) -> RenderableType:

@@ -10,7 +10,7 @@ from rich.text import Text
 from loadgen.cli.tables.style import numbers, plain_table, words
 from loadgen.report.format import MISSING_FIGURE, plural
 from loadgen.study.claims import Claim, Value
-from loadgen.study.points import Point, coordinate_values
+from loadgen.study.points import Point, coordinate_values, values_shown
 from loadgen.study.schema import Study, matrix_of
 from loadgen.study.study_file import StudyFile
 from loadgen.study.variants import StudyVariant
@@ -45,7 +45,7 @@ def study_tables(file: StudyFile, variants: Sequence[StudyVariant], points: Sequ
             servers.add_row(variant.label, gpus, variant.cannot_run or "")
         parts.append(servers)
         for load in study.loads:
-            parts.append(Text("load: " + ", ".join(f"{key} {_listed(value)}" for key, value in load.items())))
+            parts.append(Text("load: " + ", ".join(f"{key} {values_shown(value)}" for key, value in load.items())))
         parts.append(
             Text(f"repeats: {study.repeats}, each with a seed of its own" if study.repeats > 1 else "repeats: 1")
         )
@@ -65,10 +65,6 @@ def study_tables(file: StudyFile, variants: Sequence[StudyVariant], points: Sequ
 
 def _kind(claim: Claim) -> str:
     return "not testable" if claim.not_testable is not None else claim.compare.kind.replace("_", " ")
-
-
-def _listed(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _written(value: Value) -> str:

@@ -52,15 +52,15 @@ class Memory:
             held += self.layout.kv_bytes
         if held >= self.usable:
             return (
-                f"it does not fit ({self.layout.label}): {_gb(self.weights + self.draft_weights)} of weights and "
-                f"{_gb(held - self.weights - self.draft_weights)} for the rest are more than the {_gb(self.usable)} "
+                f"it does not fit ({self.layout.label}): {gigabytes(self.weights + self.draft_weights)} of weights and "
+                f"{gigabytes(held - self.weights - self.draft_weights)} for the rest are more than the {gigabytes(self.usable)} "
                 "that it may use of each GPU; spread it over more GPUs, quantise it, or ask for larger GPUs"
             )
         if self.sequences is not None and self.sequences < 1:
             length = self.layout.max_model_len or 0
             return (
-                f"not one sequence fits ({self.layout.label}): weights leave {_gb(self.kv_cache)} of each GPU to the KV "
-                f"cache, and {length:,} tokens need {_gb(length * self.kv_per_token)}; lower max-model-len or spread it "
+                f"not one sequence fits ({self.layout.label}): weights leave {gigabytes(self.kv_cache)} of each GPU to the KV "
+                f"cache, and {length:,} tokens need {gigabytes(length * self.kv_per_token)}; lower max-model-len or spread it "
                 "over more GPUs"
             )
         return None
@@ -101,5 +101,5 @@ def memory(
     )
 
 
-def _gb(count: int) -> str:
-    return f"{count / GB:,.1f} GB"
+def gigabytes(size_bytes: int) -> str:
+    return f"{size_bytes / GB:,.1f} GB"

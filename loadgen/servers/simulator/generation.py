@@ -7,7 +7,7 @@ every length can be checked by counting words.
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from loadgen.servers.simulator.options import SimulatorOptions
 
@@ -61,26 +61,16 @@ def answer_ids(tokens: range) -> list[int]:
     return [ANSWER_IDS[token % len(ANSWER_IDS)] for token in tokens]
 
 
+@dataclass(eq=False)
 class SimulatedRefusal(Exception):
     """A request that is answered with an error document instead of tokens."""
 
-    def __init__(
-        self,
-        message: str,
-        param: str | None = None,
-        *,
-        status: int = 400,
-        kind: str = "BadRequestError",
-        retry_after_s: int | None = None,
-        code: str | None = None,
-    ):
-        super().__init__(message)
-        self.message = message
-        self.param = param
-        self.status = status
-        self.kind = kind
-        self.retry_after_s = retry_after_s
-        self.code = code  # a word of a provider's; vLLM repeats the status
+    message: str
+    param: str | None = None
+    status: int = field(default=400, kw_only=True)
+    kind: str = field(default="BadRequestError", kw_only=True)
+    retry_after_s: int | None = field(default=None, kw_only=True)
+    code: str | None = field(default=None, kw_only=True)  # a word of a provider's; vLLM repeats the status
 
     def to_json(self) -> dict[str, object]:
         return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.status}}
