@@ -5,7 +5,7 @@ A server that a sweep started never outlives it: its supervisor stops it even wh
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -172,6 +172,7 @@ def in_order(runs: Iterable[RunSpec]) -> RunChoice:
         yield run
 
 
+@dataclass(slots=True)
 class RunOrder:
     """The runs that are still to be measured, as `(position, run)` from position 1.
 
@@ -179,25 +180,19 @@ class RunOrder:
     by the hash of the spec, keeps its position and is not measured again; so does one that is not due now.
     """
 
-    def __init__(
-        self,
-        choice: RunChoice,
-        ended: Mapping[str, RunDocument],
-        is_due: Callable[[RunSpec], bool] = lambda run: True,
-    ) -> None:
-        self.position = 0  # of the last run that was chosen
-        self.postponed = 0  # runs that were not due
-        self._choice = choice
-        self._ended = ended
-        self._is_due = is_due
-        self._document: RunDocument | None = None
+    choice: RunChoice
+    ended: Mapping[str, RunDocument]
+    is_due: Callable[[RunSpec], bool] = lambda run: True
+    position: int = field(default=0, init=False)  # of the last run that was chosen
+    postponed: int = field(default=0, init=False)  # runs that were not due
+    _document: RunDocument | None = field(default=None, init=False)
 
     def __iter__(self) -> Iterator[tuple[int, RunSpec]]:
-        run = next(self._choice, None)
+        run = next(self.choice, None)
         while run is not None:
             self.position += 1
-            self._document = self._ended.get(run.hash)
-            if self._document is None and self._is_due(run):
+            self._document = self.ended.get(run.hash)
+            if self._document is None and self.is_due(run):
                 yield self.position, run
             run = self._next()
 
@@ -209,9 +204,9 @@ class RunOrder:
         """Send the document of the present run to the choice of the next one."""
         if self._document is None:  # postponed
             self.postponed += 1
-            return next(self._choice, None)
+            return next(self.choice, None)
         try:
-            return self._choice.send(self._document)
+            return self.choice.send(self._document)
         except StopIteration:
             return None
 

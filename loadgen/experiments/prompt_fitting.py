@@ -7,6 +7,7 @@ without `/tokenize` is asked up to three questions in all, and its warm-up corre
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -38,6 +39,7 @@ _QUESTION_TIMEOUT_S = 30.0
 FITTING_LIMIT_S = 60.0
 
 
+@dataclass(slots=True)
 class BoundedCounter:
     """Counts tokens by `count` until this has taken `FITTING_LIMIT_S` in all; from then on it counts no more.
 
@@ -45,26 +47,20 @@ class BoundedCounter:
     it are of about the length asked, and the server's counts say how long they were.
     """
 
-    def __init__(
-        self,
-        count: Callable[[str], int],
-        on_limit: Callable[[], None],
-        clock_s: Callable[[], float] = time.monotonic,
-    ):
-        self._count = count
-        self._on_limit = on_limit
-        self._clock_s = clock_s
-        self._spent_s = 0.0
+    count: Callable[[str], int]
+    on_limit: Callable[[], None]
+    clock_s: Callable[[], float] = time.monotonic
+    _spent_s: float = field(default=0.0, init=False)
 
     def __call__(self, text: str) -> int | None:
         """The tokens of `text`, or None once the time is up."""
         if self._spent_s >= FITTING_LIMIT_S:
             return None
-        began_s = self._clock_s()
-        tokens = self._count(text)
-        self._spent_s += self._clock_s() - began_s
+        began_s = self.clock_s()
+        tokens = self.count(text)
+        self._spent_s += self.clock_s() - began_s
         if self._spent_s >= FITTING_LIMIT_S:
-            self._on_limit()
+            self.on_limit()
         return tokens
 
 

@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from loadgen.analysis.document.run import RunDocument
@@ -46,27 +47,18 @@ def save_within_s(environ: Mapping[str, str]) -> float:
     return seconds
 
 
+@dataclass(slots=True)
 class Keeper:
     """Saves the runs of one sweep. `documents` has those of all runs that it was given, saved or not."""
 
-    def __init__(
-        self,
-        store: Store,
-        sweep: SweepRow,
-        stop: Stop,
-        on_event: OnEvent,
-        within_s: float = SAVE_WITHIN_S,
-        now_s: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._store = store
-        self._sweep = sweep
-        self._stop = stop
-        self._on_event = on_event
-        self._within_s = within_s
-        self._now_s = now_s
-        self._sleep = sleep
-        self.documents: list[RunDocument] = []
+    store: Store
+    sweep: SweepRow
+    stop: Stop
+    on_event: OnEvent
+    within_s: float = SAVE_WITHIN_S
+    now_s: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    documents: list[RunDocument] = field(default_factory=list, init=False)
 
     def keep(self, run: MeasuredRun, position: int, planned: int) -> RunDocument:
         """Save a run and return its document as it was stored.
@@ -78,18 +70,18 @@ class Keeper:
 
         def write() -> None:
             # A connection lost while a transaction was committed leaves open whether it was.
-            if not (attempts and self._store.has_run(run_id)):
+            if not (attempts and self.store.has_run(run_id)):
                 attempts.append(run_id)
-                self.documents[-1] = self._store.add_run(
-                    self._sweep.sweep_id,
+                self.documents[-1] = self.store.add_run(
+                    self.sweep.sweep_id,
                     run.document,
                     run.records,
                     samples=run.samples,
                     gpus=run.gpus,
                     outline=run.outline,
                 )
-            if not self._store.has_run(run_id):
-                raise StoreError(f"the database {self._store.place} has lost what was just written to it: check it")
+            if not self.store.has_run(run_id):
+                raise StoreError(f"the database {self.store.place} has lost what was just written to it: check it")
 
         attempts: list[str] = []
         try:
@@ -100,21 +92,21 @@ class Keeper:
 
     def set_search(self, search: SearchDocument) -> None:
         """Store what the search has found so far. Raises StoreError when the database does not take it in time."""
-        self._persist(lambda: self._store.set_search(self._sweep.sweep_id, search))
+        self._persist(lambda: self.store.set_search(self.sweep.sweep_id, search))
 
     def set_status(self, status: SweepStatus, planned_runs: int | None = None) -> None:
         """Store the status of the sweep. Raises UnsavedError, which names the file with its results, when the database does not take it."""
         try:
-            self._persist(lambda: self._store.set_sweep_status(self._sweep.sweep_id, status, planned_runs))
+            self._persist(lambda: self.store.set_sweep_status(self.sweep.sweep_id, status, planned_runs))
         except StoreError as error:
-            document = rescue_results(self._store, self._sweep, self.documents) if self.documents else None
+            document = rescue_results(self.store, self.sweep, self.documents) if self.documents else None
             where = "" if document is None else f" The results of its runs are in {document} too"
-            raise UnsavedError(f"the sweep {self._sweep.sweep_id} is not marked as {status}: {error}{where}") from error
+            raise UnsavedError(f"the sweep {self.sweep.sweep_id} is not marked as {status}: {error}{where}") from error
 
     def results(self) -> tuple[RunDocument, ...]:
         """Return the documents of the runs in the order in which they ran, unsaved ones included."""
         try:
-            stored: list[RunDocument] = self._store.runs(self._sweep.sweep_id)
+            stored: list[RunDocument] = self.store.runs(self.sweep.sweep_id)
         except StoreError:
             return tuple(self.documents)
         known = {each["run_id"] for each in stored}
@@ -126,7 +118,7 @@ class Keeper:
 
     def _persist(self, write: Callable[[], None]) -> None:
         """Call `write`, and retry while the database is unavailable, until the time is over or the user interrupts."""
-        begun_s, wait_s = self._now_s(), _FIRST_WAIT_S
+        begun_s, wait_s = self.now_s(), _FIRST_WAIT_S
         interrupts = None
         while True:
             try:
@@ -140,34 +132,34 @@ class Keeper:
                 return
             except UnavailableError as error:
                 if interrupts is None:
-                    interrupts = self._stop.requests
-                    self._on_event(SavingDelayed(str(error), self._within_s))
-                elif self._stop.requests > interrupts:
+                    interrupts = self.stop.requests
+                    self.on_event(SavingDelayed(str(error), self.within_s))
+                elif self.stop.requests > interrupts:
                     raise
-                left_s = self._within_s - (self._now_s() - begun_s)
+                left_s = self.within_s - (self.now_s() - begun_s)
                 if left_s <= 0 or self._wait(min(wait_s, left_s), interrupts):
                     raise
                 wait_s = min(2 * wait_s, _MAX_WAIT_S)
-                self._store.reconnect_if_remote()
+                self.store.reconnect_if_remote()
 
     def _wait(self, wait_s: float, interrupts: int) -> bool:
         """Wait for `wait_s`; return whether the user interrupted."""
-        until_s = self._now_s() + wait_s
-        while (left_s := until_s - self._now_s()) > 0:
-            if self._stop.requests > interrupts:
+        until_s = self.now_s() + wait_s
+        while (left_s := until_s - self.now_s()) > 0:
+            if self.stop.requests > interrupts:
                 return True
-            self._sleep(min(_POLL_S, left_s))
+            self.sleep(min(_POLL_S, left_s))
         return False
 
     def _restore(self, replaced: ReplacedError) -> None:
         try:
-            bring_back(self._store)
+            bring_back(self.store)
         except OSError as error:
             raise StoreError(f"{replaced}; it cannot be written there again: {error.strerror or error}") from error
-        self._on_event(DatabaseRestored(self._store.place))
+        self.on_event(DatabaseRestored(self.store.place))
 
     def _lost(self, run: MeasuredRun, what: str, error: Exception) -> UnsavedError:
-        document, database = rescue(self._store, self._sweep, self.documents, run)
+        document, database = rescue(self.store, self.sweep, self.documents, run)
         why = str(error) if isinstance(error, LoadgenError) else f"{type(error).__name__}: {error}"
         if document is None:
             return UnsavedError(f"{what} is not saved, and its result could be written nowhere: {why}")
