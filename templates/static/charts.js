@@ -19,6 +19,7 @@
       },
       axisY: { domain: false, ticks: false },
       legend: { ...text, orient: "top", labelFontSize: 11, symbolSize: 70, offset: 8, columnPadding: 14,
+        layout: { top: { anchor: "start", direction: "vertical", margin: 4 } }, // two legends, one over the other
         symbolBaseFillColor: color("--ink"), symbolBaseStrokeColor: color("--ink"), labelColor: color("--ink") },
       rule: { color: color("--ink") },
       text: { color: color("--ink"), font },

@@ -25,6 +25,7 @@ LANGUAGE_VERSION = "6.4"
 INK, SOFT, LINE, PAPER = "#1c2430", "#5b6675", "#dfe2e6", "#ffffff"
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 _TEXT = {"labelColor": SOFT, "titleColor": SOFT, "labelFont": FONT, "titleFont": FONT}
+_TITLE_LETTER_PX = 7.6
 _LETTER_PX = 5.4  # of the caption's size, on average
 
 PADDING_PX = 14
@@ -47,6 +48,7 @@ LIGHT: dict[str, Any] = {
         **_TEXT,
         **{"orient": "top", "labelFontSize": 11, "symbolSize": 70, "offset": 8, "columnPadding": 14},
         **{"symbolBaseFillColor": INK, "symbolBaseStrokeColor": INK, "labelColor": INK},
+        "layout": {"top": {"anchor": "start", "direction": "vertical", "margin": 4}},  # two legends, one over the other
     },
     "rule": {"color": INK},
     "text": {"color": INK, "font": FONT},
@@ -87,7 +89,10 @@ def standing_alone(chart: Chart, spec: Spec, about: Sequence[str], width_px: int
         panel["width"] = room_px // len(side_by_side) - made["usermeta"]["beside_px"]
     title = made.get("title") or heading(chart)
     said = title if isinstance(title, str) else title["text"]
-    letters = int((width_px - 2 * PADDING_PX) / _LETTER_PX)
+    room_px = width_px - 2 * PADDING_PX
+    if isinstance(said, str) and len(said) * _TITLE_LETTER_PX > room_px:
+        said = textwrap.wrap(said, int(room_px / _TITLE_LETTER_PX))
+    letters = int(room_px / _LETTER_PX)
     lines = [line for words in (*about, chart.caption) if words for line in textwrap.wrap(words, letters)]
     made["title"] = {"text": said, "subtitle": lines}
     return made

@@ -3,6 +3,7 @@
 import re
 import struct
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import pytest
 
@@ -50,6 +51,33 @@ def test_a_long_caption_is_broken_into_lines_of_the_drawings_width(chart: Chart)
     wide, narrow = (draw(chart, "svg", [words], width_px=width_px) for width_px in (900, 300))
     assert texts(wide).count("word") == texts(narrow).count("word") == 100
     assert height_px(narrow) > height_px(wide) + 50
+
+
+def width_px(svg: bytes) -> float:
+    return float(ElementTree.fromstring(svg).attrib["width"])
+
+
+def test_a_long_title_is_broken_into_lines_and_makes_no_drawing_wider(chart: Chart) -> None:
+    assert chart.spec is not None
+    long = replace(chart, spec=chart.spec | {"title": "word " * 30})
+    drawn = draw(long, "svg", [], width_px=390)
+    assert texts(drawn).count("word") == 30
+    assert width_px(drawn) <= 390
+
+
+def test_a_second_legend_stands_under_the_first(chart: Chart) -> None:
+    rows = [
+        {"x": x, "y": x, "of": f"a long name of a line {at}", "kind": str(at % 2)} for x in (1, 2) for at in range(4)
+    ]
+    encoding = {
+        "x": {"field": "x", "type": "quantitative"},
+        "y": {"field": "y", "type": "quantitative"},
+        "color": {"field": "of", "type": "nominal", "legend": {"columns": 2}},
+        "strokeDash": {"field": "kind", "type": "nominal"},
+    }
+    spec = {"data": {"values": rows}, "width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
+    drawn = draw(replace(chart, spec=spec | {"mark": "line", "encoding": encoding}), "svg", [], width_px=390)
+    assert width_px(drawn) <= 390
 
 
 def test_nothing_in_an_svg_comes_from_elsewhere(chart: Chart) -> None:
