@@ -3,7 +3,7 @@
 what vLLM may use = memory of the GPU · gpu-memory-utilization
     KV cache = that − weights − draft's weights − reserve
 
-on the fullest GPU. It fits when the KV cache holds one sequence of max-model-len. The reserve is an estimate for what the
+on the fullest GPU. With kv-cache-memory-bytes, vLLM takes that for the KV cache and ignores gpu-memory-utilization. It fits when the KV cache holds one sequence of max-model-len. The reserve is an estimate for what the
 arithmetic does not know: activations, CUDA graphs, communication buffers, the vision part of a multimodal model.
 """
 
@@ -92,7 +92,7 @@ def memory(
     draft_over = Parallelism(tensor=layout.draft_tensor or over.tensor)
     return Memory(
         layout=layout,
-        usable=int(gpu_memory_bytes * layout.memory_ratio),
+        usable=int(gpu_memory_bytes * (layout.memory_ratio if layout.kv_bytes is None else 1)),
         weights=weight_bytes(model, layout.precision, over),
         draft_weights=0 if draft is None else weight_bytes(draft, "bf16", draft_over),
         reserve=RESERVE_BYTES + (VISION_RESERVE_BYTES if model.family in WITH_VISION else 0),

@@ -88,6 +88,8 @@ def test_one_sequence_of_the_longest_must_fit() -> None:
 def test_a_kv_cache_said_outright_counts_as_it_is() -> None:
     assert planned(tensor_parallel_size=2, kv_cache_memory_bytes=10 * GB).kv_cache == 10 * GB
     assert planned(tensor_parallel_size=2, kv_cache_memory_bytes=30 * GB).problem is not None
+    shared = planned(tensor_parallel_size=2, kv_cache_memory_bytes=10 * GB, gpu_memory_utilization=0.05)
+    assert shared.problem is None
 
 
 def test_a_draft_takes_its_share() -> None:
