@@ -82,8 +82,11 @@ CALIBRATIONS: Mapping[str, Calibration] = {
             "s261130-080212-5260": "2026-11-30-h200-olmoe-1b-7b-dummy-six-repeats.json.gz",
             "s261130-081621-536d": "2026-11-30-h200-deepseek-v2-lite-dummy-waves-128.json.gz",
             "s261130-081744-c155": "2026-11-30-h200-deepseek-v2-lite-dummy-waves-512.json.gz",
+            # of these two, the host's CPU alone: by the time per token of one caller
+            "s261130-211346-6445": "2026-11-30-h200-olmoe-1b-7b-dummy-counting-cost-plain-1.json.gz",
+            "s261130-211519-89eb": "2026-11-30-h200-olmoe-1b-7b-dummy-counting-cost-plain-2.json.gz",
         },
-        slower_hosts={"s261130-": 1.69},
+        slower_hosts={"s261130-21": 1.42, "s261130-": 1.69},
         source="one H200 with made-up weights, vLLM 0.26.0, server and client on one host of 16 processors, whose CPU was slower in the "
         "sweeps of 30 November",
     ),
