@@ -8,7 +8,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import Pipe, context, forkserver, popen_forkserver, reduction, spawn, util
 from multiprocessing.connection import Connection
@@ -69,6 +69,13 @@ class _Process(context.ForkServerProcess):
     @staticmethod
     def _Popen(process_obj: BaseProcess) -> _Popen:
         return _Popen(process_obj)
+
+
+def start_function(function: Callable[..., None], *arguments: object) -> BaseProcess:
+    """Start a process that calls a function of a module."""
+    process = _Process(target=function, args=arguments)
+    process.start()
+    return process
 
 
 class ForkedProgram:

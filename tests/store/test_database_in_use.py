@@ -1,69 +1,54 @@
 """A database file that several processes write to at once is never taken for a damaged one."""
 
-import json
 import sqlite3
 import struct
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from loadgen.engine.records.record import Records
 from loadgen.store.repository import Store
+from loadgen.store.rows import SweepRow
+from tests.forked_programs import start_function
 from tests.store.conftest import AddRun, MakeDocument, MakeSweep
 
 PROCESSES, RUNS, REQUESTS = 5, 6, 3_000
 
-# Stores a sweep with some runs, in a database that may not be there yet.
-WRITER = """
-import json, sys
-from loadgen.engine.records.record import Records
-from loadgen.store.repository import Store
-from loadgen.store.rows import SweepRow
 
-url, model, sweep_id, sweep, document, runs, requests = sys.argv[1:]
-with Store.open(model, read_only=True) as store:
-    records = Records.from_rows([store.records("r1")[0]] * int(requests))
-document = json.loads(document)
-with Store.open(url) as store:
-    store.add_sweep(SweepRow(**{**json.loads(sweep), "sweep_id": sweep_id}))
-    for number in range(int(runs)):
-        run_id = f"{sweep_id}-{number}"
-        spec = {**document["spec"], "hash": run_id}
-        store.add_run(sweep_id, {**document, "run_id": run_id, "sweep_id": sweep_id, "spec": spec}, records)
-        assert store.has_run(run_id)
-"""
+def write(url: str, sweep: SweepRow, document: Any, records: Records) -> None:
+    """Store a sweep with some runs, in a database that may not be there yet."""
+    with Store.open(url) as store:
+        store.add_sweep(sweep)
+        for number in range(RUNS):
+            run_id = f"{sweep.sweep_id}-{number}"
+            spec = {**document["spec"], "hash": run_id}
+            run: Any = {**document, "run_id": run_id, "sweep_id": sweep.sweep_id, "spec": spec}
+            store.add_run(sweep.sweep_id, run, records)
+            assert store.has_run(run_id)
 
 
 @pytest.mark.parametrize("is_new", [True, False], ids=["a new file", "a file that is there"])
 def test_processes_that_write_at_once(
     tmp_path: Path,
     records: Records,
-    add_run: AddRun,
     make_sweep: MakeSweep,
     make_document: MakeDocument,
     *,
     is_new: bool,
 ) -> None:
-    model, url = f"sqlite:///{tmp_path}/model.db", f"sqlite:///{tmp_path}/measured.db"
-    with Store.open(model) as store:
-        add_run(store, records)
+    url = f"sqlite:///{tmp_path}/measured.db"
     if not is_new:
         Store.open(url).close()
-    sweep, document = json.dumps(asdict(make_sweep("any"))), json.dumps(make_document("any", "any"))
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITER, url, model, f"s{number}", sweep, document, str(RUNS), str(REQUESTS)],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(PROCESSES)
-    ]
-    said = [writer.communicate(timeout=120)[1] for writer in writers]
-    assert [writer.returncode for writer in writers] == [0] * PROCESSES, said
+    many = Records.from_rows([records[0]] * REQUESTS)
+    document = make_document("any", "any")
+    writers = [start_function(write, url, make_sweep(f"s{number}"), document, many) for number in range(PROCESSES)]
+    for writer in writers:
+        writer.join(120)
+    assert [writer.exitcode for writer in writers] == [0] * PROCESSES
     with Store.open(url, read_only=True) as store:
         assert [len(store.runs(f"s{number}")) for number in range(PROCESSES)] == [RUNS] * PROCESSES
 
