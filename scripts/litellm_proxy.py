@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from vllm_cpu import ROOT, InstallError, once, run
+from vllm_cpu import PIP_INSTALL, ROOT, InstallError, collect_seldom, once, run
 
 CONSTRAINTS = ROOT / "constraints-litellm.txt"
 REQUIREMENT = "litellm[proxy]"
@@ -31,8 +31,9 @@ def install(venv: Path) -> None:
     """Make `venv` with the proxy in it. A half-made or outdated environment is replaced."""
     print(f"Installing LiteLLM's proxy into {venv.name} (a minute, 0.8 GB) …", flush=True)
     run([sys.executable, "-m", "venv", "--clear", str(venv)], "the virtual environment could not be made")
-    pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    pip = [str(venv / "bin" / "python"), *PIP_INSTALL]
     run([*pip, "-c", str(CONSTRAINTS), REQUIREMENT], f"pip could not install {REQUIREMENT}", quiet=True)
+    collect_seldom(venv)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from vllm_cpu import ROOT, InstallError, once, run
+from vllm_cpu import PIP_INSTALL, ROOT, InstallError, collect_seldom, compile_imported, once, run
 
 CONSTRAINTS = ROOT / "constraints-lm-eval.txt"
 REQUIREMENTS = ("lm-eval[api]", "transformers")
+MODULES = ("lm_eval.__main__", "lm_eval.evaluator", "lm_eval.models.openai_completions", "transformers.models.auto")
 
 
 def main() -> int:
@@ -31,10 +32,12 @@ def install(venv: Path) -> None:
     """Make `venv` with lm-eval in it. A half-made or outdated environment is replaced."""
     print(f"Installing lm-eval into {venv.name} (a minute, 0.9 GB) …", flush=True)
     run([sys.executable, "-m", "venv", "--clear", str(venv)], "the virtual environment could not be made")
-    pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    pip = [str(venv / "bin" / "python"), *PIP_INSTALL]
     run(
         [*pip, "-c", str(CONSTRAINTS), *REQUIREMENTS], f"pip could not install {' and '.join(REQUIREMENTS)}", quiet=True
     )
+    collect_seldom(venv)
+    compile_imported(venv, MODULES)
 
 
 if __name__ == "__main__":
