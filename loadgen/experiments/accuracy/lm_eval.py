@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,7 @@ VARIABLE = "LOADGEN_LM_EVAL"
 
 LOCAL_LM_EVAL = Path(".venv-lm-eval/bin/lm_eval")
 _LIST_LIMIT_S = 300.0
+_TASKS_KEPT = "loadgen-tasks.txt"  # in lm-eval's environment: its release, and a task a line
 _LIST = (
     "import json, sys\nfrom lm_eval.tasks import TaskManager\njson.dump(sorted(TaskManager().all_tasks), sys.stdout)"
 )
@@ -98,7 +100,22 @@ def check_foreign_tasks(program: Path, names: Sequence[str]) -> None:
 
 @cache
 def _listed(program: Path) -> tuple[str, ...]:
-    """The names of lm-eval's tasks; it takes many seconds to list them."""
+    """The names of lm-eval's tasks. It takes a minute to list them, so that they are kept in its environment until the release changes."""
+    environment = program.parent.parent
+    release = [path.name for path in environment.glob("lib/python*/site-packages/lm_eval-*.dist-info")]
+    kept = environment / _TASKS_KEPT
+    with suppress(OSError, ValueError):
+        of_release, *tasks = kept.read_text().splitlines()
+        if release and of_release == " ".join(release):
+            return tuple(tasks)
+    known = _asked_for_tasks(program)
+    if release:
+        with suppress(OSError):
+            kept.write_text("\n".join([" ".join(release), *known]))
+    return known
+
+
+def _asked_for_tasks(program: Path) -> tuple[str, ...]:
     command = [str(python_of(program)), "-c", _LIST]
     try:
         listed = subprocess.run(command, capture_output=True, text=True, timeout=_LIST_LIMIT_S, check=True)

@@ -22,7 +22,7 @@ _COLUMNS = ("task", "metric", "value", "± standard error", "questions", "shots"
 def accuracy_value(row: AccuracyRow) -> str:
     """`0.905 ± 0.021`."""
     error = "" if row.standard_error is None else f" ± {_error(row)}"
-    return f"{row.value:.3f}{error}"
+    return f"{row.value:.3f}{error}".replace("≈", "about ")
 
 
 def _error(row: AccuracyRow) -> str:

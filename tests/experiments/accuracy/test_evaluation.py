@@ -228,6 +228,30 @@ def test_a_task_that_lm_eval_does_not_have_is_named_with_those_near_it(tmp_path:
         lm_eval.check_foreign_tasks(program, ["nosuch"])
 
 
+def test_the_list_of_tasks_is_kept_until_lm_eval_is_another_release(tmp_path: Path) -> None:
+    def install(release: str, task: str) -> Path:
+        program = tmp_path / release / "bin" / "lm_eval"
+        program.parent.mkdir(parents=True, exist_ok=True)
+        for name, text in (("lm_eval", ""), ("python3", f"echo '[\"{task}\"]'")):
+            (program.parent / name).write_text(f"#!/bin/sh\n{text}\n")
+            (program.parent / name).chmod(0o755)
+        (tmp_path / release / f"lib/python3.11/site-packages/lm_eval-{release}.dist-info").mkdir(
+            parents=True, exist_ok=True
+        )
+        return program
+
+    program = install("1.0", "boolq")
+    lm_eval.check_foreign_tasks(program, ["boolq"])
+    install("1.0", "another")  # which is not asked for its tasks again
+    lm_eval._listed.cache_clear()
+    lm_eval.check_foreign_tasks(program, ["boolq"])
+    (tmp_path / "1.0/lib/python3.11/site-packages/lm_eval-1.0.dist-info").rename(
+        tmp_path / "1.0/lib/python3.11/site-packages/lm_eval-1.1.dist-info"
+    )
+    lm_eval._listed.cache_clear()
+    lm_eval.check_foreign_tasks(program, ["another"])
+
+
 def test_choices_need_log_likelihoods_and_a_tokenizer(
     tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
