@@ -13,7 +13,7 @@ from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.outline.run_outline import Outline
 from loadgen.analysis.verdict import usable_runs
 from loadgen.report.charts import palette
-from loadgen.report.charts.chart import STROKES, Chart, Spec, frame, layer, legend
+from loadgen.report.charts.chart import STROKES, Chart, Spec, frame, layer, legend, nominal, quantity
 from loadgen.report.figures import slo_limit
 from loadgen.report.format import milliseconds, number
 from loadgen.report.points import LOAD, Axes, Table, axes, varies
@@ -130,11 +130,10 @@ def _spec(rows: list[CdfRow], marks: list[CdfRow], limit_s: float | None) -> Spe
     log = max(values) / min(values) >= LOG_FROM_RATIO
     colors = [palette.color(number) for number in range(len(lines))]
     dashes = [palette.dash(number // len(palette.SERIES)) for number in range(len(lines))]
-    x: Spec = {"type": "quantitative", "title": None, "axis": {"format": ",~r", "tickCount": 6, "labelOverlap": True}}
-    x |= {"scale": {"type": "log", "nice": False} if log else {"zero": False, "nice": False}}
-    y: Spec = {"field": "share", "type": "quantitative", "title": "% of the values", "scale": {"domain": [0, 100]}}
-    y |= {"axis": {"tickCount": 5}}
-    color: Spec = {"field": "line", "type": "nominal", "title": None, "scale": {"domain": lines, "range": colors}}
+    scale: Spec = {"type": "log", "nice": False} if log else {"zero": False, "nice": False}
+    x = quantity("ms", None, scale, format=",~r", tickCount=6, labelOverlap=True)
+    y = quantity("share", "% of the values", {"domain": [0, 100]}, tickCount=5)
+    color = nominal("line", lines, colors, has_legend=False)
     color |= {"legend": legend(lines) | STROKES if len(lines) > 1 else None}
     dash = color | {"scale": {"domain": lines, "range": dashes}}
     tooltip = [
@@ -143,7 +142,7 @@ def _spec(rows: list[CdfRow], marks: list[CdfRow], limit_s: float | None) -> Spe
         {"field": "ms", "title": "ms", "format": ",.4~r"},
         {"field": "share", "title": "% no longer", "format": ".6~r"},
     ]
-    both: Spec = {"x": x | {"field": "ms"}, "y": y, "color": color}
+    both: Spec = {"x": x, "y": y, "color": color}
     line = {"type": "line", "strokeWidth": 1.75, "interpolate": "linear"}
     course = both | {"strokeDash": dash, "detail": {"field": "run"}, "order": {"field": "share"}}
     layers = [layer(line, course | {"tooltip": tooltip})]
@@ -154,7 +153,6 @@ def _spec(rows: list[CdfRow], marks: list[CdfRow], limit_s: float | None) -> Spe
         limit = [{"ms": limit_s * 1000, "text": "SLO"}]
         rule = {"type": "rule", "strokeWidth": 1.5, "strokeDash": list(palette.DASHED)}
         text = {"type": "text", "align": "left", "dx": 4, "y": 8, "fontSize": 11, "fontWeight": "bold"}
-        at_limit = {"x": x | {"field": "ms"}}
-        layers.append(layer(rule, at_limit, values=limit))
-        layers.append(layer(text, at_limit | {"text": {"field": "text"}}, values=limit))
+        layers.append(layer(rule, {"x": x}, values=limit))
+        layers.append(layer(text, {"x": x, "text": {"field": "text"}}, values=limit))
     return frame(rows) | {"layer": layers}

@@ -83,23 +83,22 @@ def nominal(field: str, domain: Sequence[str], outputs: Sequence[Any], *, has_le
     }
 
 
+def quantity(field: str, title: str | None, scale: Spec, **axis: object) -> Spec:
+    """Return an encoding by number."""
+    return {"field": field, "type": "quantitative", "title": title, "scale": scale, "axis": axis}
+
+
 def value_axis(field: str, scale: Spec) -> Spec:
     """Return the encoding of a figure's values up the chart, whose title has their unit."""
-    axis = {"tickCount": 5, "format": ",~r"}
-    return {"field": field, "type": "quantitative", "title": None, "scale": scale, "axis": axis}
+    return quantity(field, None, scale, tickCount=5, format=",~r")
 
 
 def load_axis(label: str, values: Sequence[float], log: bool | None = None) -> Spec:
     """Return the encoding of ascending loads along the chart, a tick at each; logarithmic as told, else where it helps."""
     helps = len(values) > 1 and values[0] > 0 and values[-1] / values[0] >= LOG_LOADS_FROM_RATIO
     scale: Spec = {"type": "log", "base": 2, "nice": False} if (helps if log is None else log) else {"zero": False}
-    return {
-        "field": "x",
-        "type": "quantitative",
-        "title": label,
-        "scale": scale | {"padding": 12},
-        "axis": {"values": values, "format": ",~r", "labelOverlap": True, "grid": False},
-    }
+    ticks = {"values": values, "format": ",~r", "labelOverlap": True, "grid": False}
+    return quantity("x", label, scale | {"padding": 12}, **ticks)
 
 
 def shape_of(color: Spec) -> Spec:

@@ -21,8 +21,9 @@ from loadgen.report.charts.chart import (
     Spec,
     frame,
     layer,
-    legend,
     load_axis,
+    nominal,
+    quantity,
 )
 from loadgen.report.format import MISSING_FIGURE, number
 from loadgen.report.points import Table
@@ -100,13 +101,11 @@ def distinct_experts_chart(named: Sequence[NamedCounts]) -> Chart | None:
     sizes = sorted({row["x"] for row in rows})
     is_log = sizes[-1] / max(1, sizes[0]) >= LOG_LOADS_FROM_RATIO
     names = [each.name for each in shown]
-    color: Spec = {"field": "name", "type": "nominal", "title": None}
-    color |= {"scale": {"domain": names, "range": list(palette.SERIES)}}
-    color |= {"legend": legend(names) if len(names) > 1 else None}
+    color = nominal("name", names, palette.SERIES, has_legend=len(names) > 1)
     x = load_axis("tokens in the step", sizes, is_log)
     if len(sizes) > 8:
         x |= {"axis": {"format": ",~r", "grid": False, "tickCount": 8}}
-    y: Spec = {"type": "quantitative", "title": None, "scale": {"zero": True}, "axis": {"tickCount": 5}}
+    y = quantity("measured", None, {"zero": True}, tickCount=5)
     tooltip = [
         {"field": "x", "title": "tokens in the step"},
         {"field": "measured", "title": "distinct experts", "format": ".2f"},
@@ -120,7 +119,7 @@ def distinct_experts_chart(named: Sequence[NamedCounts]) -> Chart | None:
     )
     points = layer(
         {"type": "point", "filled": True, "size": 40},
-        {"x": x, "y": y | {"field": "measured"}, "color": color, "tooltip": tooltip},
+        {"x": x, "y": y, "color": color, "tooltip": tooltip},
     )
     words = "Points: mean over layers and steps of that size. Dashed: E·(1 − (1 − k/E)^tokens), uniform routing as the roofline has it."
     return Chart(

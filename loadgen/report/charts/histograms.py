@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 from loadgen.analysis.outline.distribution import DistributionOutline
 from loadgen.analysis.stats import Distribution, PercentileName
 from loadgen.report.charts import palette
-from loadgen.report.charts.chart import Chart, Spec, frame, layer, to_milliseconds
+from loadgen.report.charts.chart import Chart, Spec, frame, layer, quantity, to_milliseconds
 from loadgen.report.format import milliseconds, plural
 
 
@@ -72,18 +72,14 @@ def _place(value: float, low: float, high: float, log: bool) -> float:
 
 
 def _histogram(bars: list[dict[str, object]], marks: list[PercentileMark], tail_s: Sequence[float], log: bool) -> Spec:
-    x = {
-        "type": "quantitative",
-        "title": None,
-        "scale": {"type": "log", "nice": False} if log else {"zero": False, "nice": False},
-        "axis": {"grid": False, "format": ",~r", "tickCount": 6, "labelOverlap": True},
-    }
+    scale: Spec = {"type": "log", "nice": False} if log else {"zero": False, "nice": False}
+    x = quantity("from_ms", None, scale, grid=False, format=",~r", tickCount=6, labelOverlap=True)
     at_value: Spec = {"x": x | {"field": "value_ms"}}
     in_ms = {"transform": to_milliseconds("value")}
     stroke = {"color": palette.SERIES[1], "strokeDash": list(palette.DASHED), "strokeWidth": 1.5}
     bar = {"type": "rect", "color": palette.SERIES[0], "opacity": 0.8}
     encoding: Spec = {
-        "x": x | {"field": "from_ms"},
+        "x": x,
         "x2": {"field": "to_ms"},
         "y": {"field": "values", "type": "quantitative", "title": "values", "axis": {"tickCount": 4}},
         "y2": {"datum": 0},

@@ -1,7 +1,6 @@
 """A figure along the load: a line for each of whatever else was varied, with what the repeats say around each mark.
 
-A point is the mean over its repeats, its bar the 95 % interval of that mean, or the range of the
-repeats when there are only two.
+A point is the mean over its repeats, its bar the 95 % interval of that mean, or the range of the repeats when there are only two.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 from loadgen.analysis.document.run import WindowDocument
 from loadgen.analysis.outline.requests import RequestsOutline
 from loadgen.report.charts import palette
-from loadgen.report.charts.chart import Chart, Spec, frame, layer, nominal
+from loadgen.report.charts.chart import Chart, Spec, frame, layer, nominal, quantity
 from loadgen.report.format import plural
 
 HELD = "held back"
@@ -125,19 +125,9 @@ def _gantt(rows: list[Bar], edges: list[float], lanes: int, by_slot: bool) -> Sp
     present = {row["phase"] for row in rows}
     shown = {phase: color for phase, color in phases.items() if phase in present}
     spec = frame(rows, min(480, max(90, lanes * 11)))
-    x: Spec = {
-        "type": "quantitative",
-        "title": "seconds since the start",
-        "scale": {"nice": False},
-        "axis": {"grid": True, "tickCount": 8},
-    }
-    y: Spec = {
-        "field": "lane",
-        "type": "quantitative",
-        "title": "caller" if by_slot else None,
-        "scale": {"reverse": True, "nice": False, "domain": [0, lanes]},
-        "axis": {"grid": False, "labels": False, "ticks": False},
-    }
+    x = quantity("from_s", "seconds since the start", {"nice": False}, grid=True, tickCount=8)
+    downwards: Spec = {"reverse": True, "nice": False, "domain": [0, lanes]}
+    y = quantity("lane", "caller" if by_slot else None, downwards, grid=False, labels=False, ticks=False)
     color = nominal("phase", list(shown), list(shown.values()), has_legend=True)
     tooltip = [
         {"field": "request", "title": "request"},
@@ -146,7 +136,7 @@ def _gantt(rows: list[Bar], edges: list[float], lanes: int, by_slot: bool) -> Sp
         {"field": "lasted_ms", "title": "lasted (ms)", "format": ",.4~r"},
         {"field": "outcome", "title": "outcome"},
     ]
-    along: Spec = {"x": x | {"field": "from_s"}, "x2": {"field": "to_s"}, "y": y, "y2": {"field": "lane_end"}}
+    along: Spec = {"x": x, "x2": {"field": "to_s"}, "y": y, "y2": {"field": "lane_end"}}
     bars = layer({"type": "rect"}, along | {"color": color, "tooltip": tooltip})
     bars["transform"] = [
         {"calculate": "datum.lane + 0.86", "as": "lane_end"},
