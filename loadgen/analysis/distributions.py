@@ -14,7 +14,7 @@ from io import BytesIO, FileIO
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen.analysis.stats import PERCENTILES, Distribution, FloatArray, distribution
+from loadgen.analysis.stats import PERCENTILES, Distribution, FloatArray, distribution, distribution_by
 from loadgen.load.disk import bulk_folder, write_all
 
 _MAX_IN_MEMORY = 2**18
@@ -37,16 +37,10 @@ def distribution_of(pieces: Iterable[FloatArray]) -> Distribution:
             # rounded as NumPy's percentiles are
             return float(np.quantile([found[rank], found[rank + 1]], place - rank))
 
-        return {
-            "n": len(values),
-            "mean": float(_sum(values, 0, len(values)) / len(values)),
-            "min": min(float(piece.min()) for piece in values.pieces()),
-            "p50": interpolated(50),
-            "p90": interpolated(90),
-            "p95": interpolated(95),
-            "p99": interpolated(99),
-            "max": max(float(piece.max()) for piece in values.pieces()),
-        }
+        mean = float(_sum(values, 0, len(values)) / len(values))
+        least = min(float(piece.min()) for piece in values.pieces())
+        most = max(float(piece.max()) for piece in values.pieces())
+        return distribution_by(len(values), mean, least, most, interpolated)
 
 
 def sum_of(pieces: Iterable[FloatArray]) -> float:

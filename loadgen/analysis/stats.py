@@ -6,7 +6,7 @@ samples are expected beyond it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,16 +52,20 @@ def distribution(values: FloatArray) -> Distribution:
     n = len(values)
     asked = [p for p in PERCENTILES if n >= samples_needed(p)]
     given = dict(zip(asked, np.percentile(values, asked).tolist(), strict=True)) if asked else {}
-    return {
-        "n": n,
-        "mean": float(values.mean()) if n else None,
-        "min": float(values.min()) if n else None,
-        "p50": given.get(50),
-        "p90": given.get(90),
-        "p95": given.get(95),
-        "p99": given.get(99),
-        "max": float(values.max()) if n else None,
-    }
+    mean, least, most = (float(values.mean()), float(values.min()), float(values.max())) if n else (None, None, None)
+    return distribution_by(n, mean, least, most, given.get)
+
+
+def distribution_by(
+    n: int | None,
+    mean: float | None,
+    least: float | None,
+    most: float | None,
+    percentile: Callable[[int], float | None],
+) -> Distribution:
+    """Return a distribution of figures that were made elsewhere, its percentiles as `percentile` gives each."""
+    p50, p90, p95, p99 = map(percentile, PERCENTILES)
+    return {"n": n, "mean": mean, "min": least, "p50": p50, "p90": p90, "p95": p95, "p99": p99, "max": most}
 
 
 def highest_percentile(

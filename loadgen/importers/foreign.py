@@ -19,7 +19,7 @@ from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.sweep import SweepDocument
 from loadgen.analysis.figures.figure import STATISTICS
 from loadgen.analysis.figures.metrics import METRICS
-from loadgen.analysis.stats import Distribution, distribution, samples_needed
+from loadgen.analysis.stats import Distribution, distribution, distribution_by, samples_needed
 from loadgen.errors import UsageError
 from loadgen.importers.lenient import Json
 from loadgen.load.shapes import ClosedLoop, LoadShape
@@ -126,16 +126,7 @@ def of_figures(n: int | None, told: Mapping[str, float | None], samples: int | N
         is_refused = percentile > 50 and (known is None or known < samples_needed(percentile))
         return None if is_refused else told.get(f"p{percentile}")
 
-    return {
-        "n": n,
-        "mean": told.get("mean"),
-        "min": told.get("min"),
-        "p50": given(50),
-        "p90": given(90),
-        "p95": given(95),
-        "p99": given(99),
-        "max": told.get("max"),
-    }
+    return distribution_by(n, told.get("mean"), told.get("min"), told.get("max"), given)
 
 
 def scalars(document: Json, depth: int = 3) -> Json:

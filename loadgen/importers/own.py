@@ -35,6 +35,7 @@ _OTHERS = "a result of vllm bench serve, GuideLLM, AIPerf, genai-perf or inferen
 # Counted or made by the database that a file came from, and made anew by the one that it goes to.
 _OF_THE_DATABASE = ("imported", "valid", "doubtful", "invalid")
 
+_SWEEP_KEYS = {field.name for field in fields(SweepRow)} - {*_OF_THE_DATABASE, "runs"}
 _ACCURACY_KEYS = tuple(field.name for field in fields(AccuracyRow))
 _SPEC_FIELDS = frozenset(field.name for field in fields(RunSpec))
 
@@ -66,23 +67,8 @@ def measured(document: Any) -> tuple[SweepRow, list[RunDocument]]:
         for run in sweep["runs"]
     ]
     _check_belonging(sweep, runs)
-    row = SweepRow(
-        sweep_id=sweep["sweep_id"],
-        name=sweep["name"],
-        spec=sweep["spec"],
-        spec_hash=sweep["spec_hash"],
-        planned_runs=sweep["planned_runs"],
-        status=sweep["status"],
-        simulated=sweep["simulated"],
-        created_at=sweep["created_at"],
-        environment=sweep["environment"],
-        server=sweep["server"],
-        group_id=sweep.get("group_id"),
-        start_failure=sweep.get("start_failure"),
-        search=_search(sweep),
-        accuracy=_accuracy(sweep),
-    )
-    return row, runs
+    told = {name: value for name, value in sweep.items() if name in _SWEEP_KEYS}
+    return SweepRow(**told | {"search": _search(sweep), "accuracy": _accuracy(sweep)}), runs  # type: ignore[arg-type]
 
 
 def _accuracy(sweep: SweepDocument) -> tuple[AccuracyRow, ...]:
