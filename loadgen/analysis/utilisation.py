@@ -168,7 +168,6 @@ UTILISATION_FIGURES = (
         unit="ratio",
         better="higher",
         formula="(bytes of the weights that a decoding step activates + of its KV cache)/mean TPOT/bandwidth of the datasheet",
-        window="runs whose model, accelerators and lengths are known, one token a step",
         derive=_s_mbu,
     ),
     Figure(
@@ -177,7 +176,6 @@ UTILISATION_FIGURES = (
         unit="ratio",
         better="higher",
         formula="requests per second · FLOPs of a request of mean lengths/FLOP/s of the datasheet over all GPUs",
-        window="runs whose model, accelerators and lengths are known, one token a step",
         derive=_s_mfu,
     ),
     Figure(
@@ -186,7 +184,6 @@ UTILISATION_FIGURES = (
         unit="ratio",
         better="higher",
         formula="output throughput/output throughput that the roofline allows at this load, by the datasheet's rates",
-        window="the same, of a wave or a closed loop",
         derive=_of_bound,
     ),
 )

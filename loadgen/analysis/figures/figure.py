@@ -23,7 +23,6 @@ class Figure:
     formula: str
     kind: Literal["distribution", "scalar"] = "scalar"
     better: Literal["lower", "higher"] | None = None  # None: neither is
-    window: str = ""  # which requests, arrivals or timestamps it is made from
     path: str = ""  # where the run document has it, if not at `key`; dots go down into objects
     compute: Callable[[Measured], FloatArray | float | None] | None = None
     """The scalar of these records; of a distribution their samples, so that samples may be asked for piece by piece."""

@@ -1,4 +1,4 @@
-"""THE definitions: every figure that a run is judged by, in one table that drives the JSON, the tables, the pages and the docs.
+"""THE definitions: every figure that a run is judged by, in one table that drives the JSON, the tables and the pages.
 
 To change what a figure means is to raise METHOD_VERSION and to say so in CHANGELOG under "Measurement changes".
 """
@@ -213,9 +213,6 @@ def _per_s(measured: Measured, count: float) -> float | None:
 
 _SLO_METRICS = {"ttft_s": ttft_s, "tpot_s": tpot_s, "e2e_latency_s": e2e_latency_s}
 
-_REQUESTS = "ok requests that ended in the window"
-_ARRIVALS = "arrivals in the window, of any request"
-
 
 def _time(key: str, label: str, formula: str, compute: Callable[[Measured], FloatArray]) -> Figure:
     """Times of requests, of which less is better."""
@@ -226,7 +223,6 @@ def _time(key: str, label: str, formula: str, compute: Callable[[Measured], Floa
         kind="distribution",
         better="lower",
         formula=formula,
-        window=_REQUESTS,
         compute=compute,
     )
 
@@ -247,7 +243,6 @@ METRICS: tuple[Figure, ...] = (
         unit="tokens",
         kind="distribution",
         formula="tokens that a content chunk carried",
-        window=_REQUESTS,
         compute=tokens_per_chunk,
     ),
     _time("tpot_s", "TPOT", "(last content arrival − first content arrival)/(output tokens/choices − 1)", tpot_s),
@@ -258,7 +253,6 @@ METRICS: tuple[Figure, ...] = (
         unit="tokens/s",
         better="higher",
         formula="output tokens that arrived in the window/window length",
-        window=_ARRIVALS,
         compute=output_tokens_per_s,
     ),
     Figure(
@@ -267,7 +261,6 @@ METRICS: tuple[Figure, ...] = (
         unit="tokens/s",
         better="higher",
         formula="(those output tokens + prompt tokens of requests first answered in the window)/window length",
-        window=_ARRIVALS,
         compute=total_tokens_per_s,
     ),
     Figure(
@@ -276,7 +269,6 @@ METRICS: tuple[Figure, ...] = (
         unit="requests/s",
         better="higher",
         formula="ok requests that ended in the window/window length",
-        window=_REQUESTS,
         compute=requests_per_s,
     ),
     Figure(
@@ -285,7 +277,6 @@ METRICS: tuple[Figure, ...] = (
         unit="requests/s",
         better="higher",
         formula="ok requests that ended in the window and exceeded no limit of the SLO/window length",
-        window=_REQUESTS,
         compute=goodput_per_s,
     ),
     Figure(
@@ -294,7 +285,6 @@ METRICS: tuple[Figure, ...] = (
         unit="ratio",
         better="higher",
         formula="ok requests that ended in the window and exceeded no limit of the SLO/requests of the window",
-        window="requests of the window, failed ones too, without cancelled and dropped ones",
         compute=goodput_ratio,
     ),
     Figure(
@@ -303,7 +293,6 @@ METRICS: tuple[Figure, ...] = (
         unit="s",
         kind="distribution",
         formula="when a limit per minute or a Retry-After let the request go − when it was ready to be sent",
-        window="requests of the window that were sent",
         compute=limit_wait_s,
     ),
     *PROVIDER_METRICS,

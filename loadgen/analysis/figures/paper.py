@@ -13,8 +13,6 @@ from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.measured import Measured
 from loadgen.engine.records.record import MISSING
 
-_WAVE = "the whole wave, all ok"
-
 
 def paper_figures(measured: Measured) -> PaperFigures | None:
     """Eq. 1 and Eq. 2 with the tokens that were really read and made in place of B·In and B·Out.
@@ -58,7 +56,6 @@ PAPER_METRICS: tuple[Figure, ...] = (
         unit="s",
         better="lower",
         formula="last of the requests' first content arrivals − first send",
-        window=_WAVE,
         compute=_of_paper("ttft_s"),
     ),
     Figure(
@@ -67,7 +64,6 @@ PAPER_METRICS: tuple[Figure, ...] = (
         unit="s",
         better="lower",
         formula="(E2E − paper.ttft_s)/(output tokens of the wave − 1), E2E = last content arrival − first send",
-        window=_WAVE,
         compute=_of_paper("itl_s"),
     ),
     Figure(
@@ -76,7 +72,6 @@ PAPER_METRICS: tuple[Figure, ...] = (
         unit="tokens/s",
         better="higher",
         formula="(prompt tokens + output tokens of the wave)/E2E",
-        window=_WAVE,
         compute=_of_paper("throughput_tokens_per_s"),
     ),
 )

@@ -15,7 +15,6 @@ from loadgen.engine.records.record import Int64
 
 # A provider that says it of none of the first answers says it of none; to ask each of a million takes seconds.
 _LOOKED_AT = 8
-_REQUESTS = "ok requests that ended in the window and of which the provider told it"
 
 
 def _told_s(measured: Measured, *keys: str) -> FloatArray:
@@ -54,9 +53,7 @@ def _less(edge_ns: Callable[[Measured], Int64], *keys: str) -> Callable[[Measure
 
 def _metric(key: str, label: str, formula: str, compute: Callable[[Measured], FloatArray]) -> Figure:
     key = f"provider_time.{key}"
-    return Figure(
-        key=key, label=label, unit="s", kind="distribution", formula=formula, window=_REQUESTS, compute=compute
-    )
+    return Figure(key=key, label=label, unit="s", kind="distribution", formula=formula, compute=compute)
 
 
 PROVIDER_METRICS: tuple[Figure, ...] = (
