@@ -78,13 +78,12 @@ def made(figure: Known | None) -> Known:
     return figure
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Check:
-    """One entry of the closed list of checks: the test, whose name is the finding's code, and its limits with their reason."""
+    """One entry of the closed list of checks: the test, whose name is the finding's code, and its limits."""
 
     test: Callable[[RunSpec, JudgedSummary, Thresholds], Observation | None]
     thresholds: Thresholds = Thresholds()
-    reason: str  # why these thresholds; says so where no measurement stands behind them
 
     @property
     def code(self) -> str:

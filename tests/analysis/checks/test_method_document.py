@@ -47,26 +47,26 @@ def metric_rows(metrics: Iterable[Figure]) -> list[str]:
     return rows
 
 
-def rows_without(column: int, title: str) -> list[str]:
-    """The rows of a table but for a column that is the document's own, which must say something in each."""
+def rows_without(title: str, *columns: int) -> list[str]:
+    """The rows of a table but for columns that are the document's own, which must say something in each."""
     rows = [row.split(" | ") for row in table(title)]
-    assert all(row[column] for row in rows)
-    return [" | ".join([*row[:column], "…", *row[column + 1 :]]) for row in rows]
+    assert all(row[column].strip("| ") for row in rows for column in columns)
+    return [" | ".join("…" if at in columns else cell for at, cell in enumerate(row)) for row in rows]
 
 
 def check_row(check: Check) -> str:
     doubtful, invalid = (
         "–" if limit is None else f"{limit:g}" for limit in (check.thresholds.doubtful, check.thresholds.invalid)
     )
-    return f"| `{check.code}` | … | {doubtful} | {invalid} | {check.reason} |"
+    return f"| `{check.code}` | … | {doubtful} | {invalid} | …"
 
 
 def test_the_metrics_are_the_codes() -> None:
-    assert rows_without(4, "Metrics") == metric_rows(METRICS)
+    assert rows_without("Metrics", 4) == metric_rows(METRICS)
 
 
 def test_the_figures_of_utilisation_are_the_codes() -> None:
-    assert rows_without(4, "Utilisation") == metric_rows(UTILISATION_FIGURES)
+    assert rows_without("Utilisation", 4) == metric_rows(UTILISATION_FIGURES)
 
 
 def test_each_metric_is_told_in_a_sentence() -> None:
@@ -75,7 +75,7 @@ def test_each_metric_is_told_in_a_sentence() -> None:
 
 
 def test_the_checks_are_the_codes() -> None:
-    assert rows_without(1, "Checks") == [check_row(check) for check in CHECKS]
+    assert rows_without("Checks", 1, 4) == [check_row(check) for check in CHECKS]
 
 
 def test_the_outcomes_are_the_codes() -> None:
