@@ -50,9 +50,7 @@ def study_document(results: StudyResults) -> Json:
                     {"server": failure.point.variant.label, "memory": failure.is_memory, "reason": failure.sentence}
                     for failure in each.failed
                 ],
-                "does_not_fit": [
-                    {"server": memory.variant.label, "reason": memory.problem} for memory in each.cannot_fit
-                ],
+                "does_not_fit": [{"server": label, "reason": problem} for label, problem in each.cannot_fit.items()],
                 "claims": [_judgement(judgement) for judgement in each.judgements],
             }
             for each in results.by_series

@@ -1,12 +1,16 @@
 """What the store has of a study: its measured points, by series, and the verdicts that they give."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from loadgen.report.study.memory import VariantMemory, memory_on
+from loadgen.errors import LoadgenError, UsageError
+from loadgen.moe.hardware import hardware
 from loadgen.report.study.record import Identity, PlannedStudy, Record
 from loadgen.report.study.sources import SeriesSource, source_of
 from loadgen.servers.launcher.failure import FailureKind
+from loadgen.servers.profiles.checks import resources
+from loadgen.servers.profiles.memory_fit import GB
 from loadgen.store.rows import SweepRow
 from loadgen.study.claims import Claim
 from loadgen.study.judge import Evidence, Judgement, Verdict, judge
@@ -41,7 +45,7 @@ class SeriesResults:
     series: Series
     points: tuple[MeasuredPoint, ...]
     failed: tuple[FailedVariant, ...]
-    memory: tuple[VariantMemory, ...]
+    cannot_fit: dict[str, str]  # by server: why it does not fit in the memory of an accelerator, by arithmetic
     judgements: tuple[Judgement, ...]
     source: SeriesSource
 
@@ -49,10 +53,6 @@ class SeriesResults:
     def planned_found(self) -> int:
         """How many points of the plan it has; one on other GPUs than planned may stand for a point, or stand next to it."""
         return len({(each.point.variant.label, each.point.load, each.point.run.hash) for each in self.points})
-
-    @property
-    def cannot_fit(self) -> tuple[VariantMemory, ...]:
-        return tuple(each for each in self.memory if not each.fits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +145,32 @@ def _series_results(
     failed: Iterable[FailedVariant],
 ) -> SeriesResults:
     ours = tuple(each for each in failed if each.series == series)
-    memory = memory_on(planned.variants, series.hardware)
+    memory = _memory_on(series.hardware, planned.variants)
     fits = _fits(planned.own, memory, points=points, failed=ours)
     judged = tuple(without_outliers((*points, *beside)))
     evidence = Evidence(judged, fits, _to_measure(planned, series))
     judgements = tuple(judge(claim, evidence) for claim in planned.file.study.claims)
-    return SeriesResults(series, tuple(points), ours, memory, judgements, source_of(points))
+    cannot_fit = {label: problem for label, problem in memory.items() if problem is not None}
+    return SeriesResults(series, tuple(points), ours, cannot_fit, judgements, source_of(points))
+
+
+def _memory_on(hardware_name: str, variants: Iterable[StudyVariant]) -> dict[str, str | None]:
+    """By the servers whose memory is known on this accelerator: why it does not fit, None if it does. Empty if it is not known."""
+    try:
+        gpu_memory_gb = hardware(hardware_name).memory_bytes / GB
+    except UsageError:
+        return {}
+    found: dict[str, str | None] = {}
+    for variant in variants:
+        profile = variant.variant.served.profile
+        if profile.needs is None:
+            continue
+        needs = profile.needs.model_copy(update={"gpu_memory_gb": gpu_memory_gb})
+        with suppress(LoadgenError):  # a layout that cannot be
+            memory = resources(profile.model_copy(update={"needs": needs}), None)
+            if memory is not None:
+                found[variant.label] = memory.problem
+    return found
 
 
 def _to_measure(planned: PlannedStudy, series: Series) -> tuple[PlannedPoint, ...]:
@@ -159,7 +179,7 @@ def _to_measure(planned: PlannedStudy, series: Series) -> tuple[PlannedPoint, ..
 
 def _fits(
     planned: Iterable[Point],
-    memory: Iterable[VariantMemory],
+    memory: Mapping[str, str | None],
     *,
     points: Iterable[MeasuredPoint],
     failed: Iterable[FailedVariant],
@@ -168,7 +188,7 @@ def _fits(
     first: dict[str, Point] = {}
     for point in planned:
         first.setdefault(point.variant.label, point)
-    known = {each.variant.label: each.fits for each in memory if each.variant.label in first}
+    known = {label: problem is None for label, problem in memory.items() if label in first}
     known |= {each.point.variant.label: False for each in failed if each.is_memory}
     known |= {each.point.variant.label: True for each in points}
     return tuple((first[label], fits) for label, fits in known.items())

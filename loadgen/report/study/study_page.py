@@ -290,8 +290,7 @@ def _not_run(results: StudyResults, without: Iterable[tuple[str, str]]) -> tuple
     for each in results.by_series:
         started = {point.point.variant.label for point in each.points}
         failed = {failure.point.variant.label: failure.sentence for failure in each.failed}
-        cannot = {memory.variant.label: str(memory.problem) for memory in each.cannot_fit}
-        for label, reason in {**cannot, **failed}.items():
+        for label, reason in {**each.cannot_fit, **failed}.items():
             if label not in started:
                 found.setdefault((each.series.label, reason), []).append(label)
     for label, reason in without:
