@@ -84,9 +84,9 @@ def test_claims_by_verdict_and_study(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("path", "status", "sentence"),
     [
-        ("/studies/fig99", 404, "there is no study &#39;fig99&#39;"),
+        ("/studies/fig99", 404, "There is no study &#39;fig99&#39;"),
         ("/studies/fig99.json", 404, "there is no study 'fig99'"),
-        ("/studies/claims?verdict=true", 400, "verdict is &#39;true&#39;"),
+        ("/studies/claims?verdict=true", 400, "Verdict is &#39;true&#39;"),
         ("/studies/claims?colour=red", 400, "&#39;colour&#39; that the page of claims does not know"),
     ],
 )
