@@ -5,17 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from loadgen.experiments import events
 from loadgen.experiments.estimate import TimeLeft
-from loadgen.experiments.events import (
-    Event,
-    GroupPart,
-    PartStarted,
-    RunEnded,
-    ServerEnding,
-    ServerNotStarted,
-    ServerReady,
-    ServerStarting,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +32,7 @@ class GroupPlace:
 class GroupState:
     """The state of a group by its events; `now_s` is a monotonic clock."""
 
-    def __init__(self, parts: Sequence[GroupPart], now_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, parts: Sequence[events.GroupPart], now_s: Callable[[], float] = time.monotonic) -> None:
         self._parts = parts
         self._now_s = now_s
         self._time_left = TimeLeft([run for part in parts for run in part.runs])
@@ -51,21 +42,21 @@ class GroupState:
         self._starting_since_s: float | None = None
         self._starts_s: list[float] = []
 
-    def take(self, event: Event) -> None:
+    def take(self, event: events.Event) -> None:
         """Take an event, in the order in which they happen."""
         match event:
-            case PartStarted():
+            case events.PartStarted():
                 self._at, self._ended = event.at, 0
-            case ServerStarting():
+            case events.ServerStarting():
                 self._starting_since_s = self._starting_since_s or self._now_s()
-            case ServerReady():
+            case events.ServerReady():
                 self._up = None if self._at is None else self._parts[self._at].server
                 if self._starting_since_s is not None:
                     self._starts_s.append(self._now_s() - self._starting_since_s)
                 self._starting_since_s = None
-            case ServerEnding() | ServerNotStarted():
+            case events.ServerEnding() | events.ServerNotStarted():
                 self._up = self._starting_since_s = None
-            case RunEnded():
+            case events.RunEnded():
                 self._ended += 1
                 self._time_left.ended(event.run, event.took_s)
 

@@ -14,22 +14,8 @@ from statistics import median
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.engine.drive.driver import Progress
+from loadgen.experiments import events
 from loadgen.experiments.estimate import TimeLeft
-from loadgen.experiments.events import (
-    AFTER_MEASURING,
-    Evaluated,
-    Evaluating,
-    Event,
-    GroupStarted,
-    OnEvent,
-    PhaseStarted,
-    RunEnded,
-    RunProgressed,
-    ServerEnding,
-    ServerReady,
-    ServerStarting,
-    SweepStarted,
-)
 from loadgen.experiments.group_state import GroupPlace, GroupState
 from loadgen.spec.runs import resolved_warmup_requests
 from loadgen.store.repository import Store
@@ -70,7 +56,7 @@ class LiveState:
         self._at_most = False
         self._ended_runs = 0
         self._time_left: TimeLeft | None = None
-        self._present: PhaseStarted | None = None
+        self._present: events.PhaseStarted | None = None
         self._run_since_s = now_s()
         self._server_stage: str | None = None
         self._progress: Progress | None = None
@@ -81,36 +67,36 @@ class LiveState:
         self._outcomes: Counter[str] = Counter()
         self._verdicts: Counter[str] = Counter()
 
-    def take(self, event: Event) -> None:
+    def take(self, event: events.Event) -> None:
         """Take an event, in the order in which they happen."""
         if self._group is not None and self._feeds_group:
             self._group.take(event)
         match event:
-            case GroupStarted() if self._feeds_group:
+            case events.GroupStarted() if self._feeds_group:
                 self._group = GroupState(event.parts, self._now_s) if event.parts else None
-            case ServerStarting():
+            case events.ServerStarting():
                 self._server_stage = f"{event.label}: {event.stage}"
-            case ServerEnding():
+            case events.ServerEnding():
                 self._server_stage = f"{event.label}: ending the server"
-            case Evaluating():
+            case events.Evaluating():
                 self._server_stage = f"evaluating: {event.tool}"
-            case ServerReady() | Evaluated():
+            case events.ServerReady() | events.Evaluated():
                 self._server_stage = None
-            case SweepStarted():
+            case events.SweepStarted():
                 self._planned_runs = event.most_runs or len(event.runs)
                 self._at_most = event.most_runs is not None
                 self._ended_runs = event.kept
                 self._time_left = None if self._at_most else TimeLeft(event.runs)
-            case PhaseStarted():
+            case events.PhaseStarted():
                 if self._present is None or self._present.position != event.position:
                     self._run_since_s = self._now_s()
                 self._present, self._progress = event, None
                 self._ttfts.clear()
                 self._counted.clear()
                 self._counted.append((0.0, 0))
-            case RunProgressed():
+            case events.RunProgressed():
                 self._progressed(event.progress)
-            case RunEnded():
+            case events.RunEnded():
                 document: RunDocument = event.document
                 self._ended_runs += 1
                 if self._time_left is not None:
@@ -168,7 +154,7 @@ class LiveState:
         if self._present is None:
             return 0.0, 0.0
         phase = self._present.phase
-        ratio = self.done_ratio if phase == "measuring" else 1.0 if phase in AFTER_MEASURING else 0.0
+        ratio = self.done_ratio if phase == "measuring" else 1.0 if phase in events.AFTER_MEASURING else 0.0
         return self._now_s() - self._run_since_s, ratio
 
     def document(self) -> ProgressDocument:
@@ -258,8 +244,8 @@ class LiveState:
 
 @contextmanager
 def on_record(
-    store: Store, on_event: OnEvent, sweep_id: str | None = None, group: GroupState | None = None
-) -> Iterator[OnEvent]:
+    store: Store, on_event: events.OnEvent, sweep_id: str | None = None, group: GroupState | None = None
+) -> Iterator[events.OnEvent]:
     """Yield a listener that passes events on to `on_event` and keeps the state of the sweep in the store.
 
     What `on_event` raises is raised at the end. `sweep_id` is that of a resumed sweep, or of the one before it in its group,
@@ -273,7 +259,7 @@ def on_record(
     noted_at_s = -PERIOD_S
     fault: Exception | None = None
 
-    def take(event: Event) -> None:
+    def take(event: events.Event) -> None:
         nonlocal noted_at_s, fault
         try:
             on_event(event)
@@ -283,9 +269,9 @@ def on_record(
             fault = fault or error
         with suppress(Exception):  # of whatever kind: a fault of ours here is none of the measurement
             state.take(event)
-            if isinstance(event, SweepStarted):
+            if isinstance(event, events.SweepStarted):
                 writer.sweep_id = event.sweep_id
-            if not isinstance(event, RunProgressed) or time.monotonic() - noted_at_s >= PERIOD_S / 2:
+            if not isinstance(event, events.RunProgressed) or time.monotonic() - noted_at_s >= PERIOD_S / 2:
                 noted_at_s = time.monotonic()
                 writer.latest = state.document()
 

@@ -10,17 +10,7 @@ from typing import Any
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.cost import Price
 from loadgen.errors import StoreError
-from loadgen.experiments.estimate import (
-    database_bytes,
-    estimated_usd,
-    limit_waits_s,
-    most_spool_bytes,
-    spool_bytes,
-    stated_s,
-    sum_database_bytes,
-    sum_known,
-    thinking_s,
-)
+from loadgen.experiments import estimate
 from loadgen.experiments.sweep_request import PlannedSweep
 from loadgen.load.spec import RunSpec
 from loadgen.servers.launcher.variant import Variant
@@ -68,8 +58,8 @@ class RunPlan:
             "planned_warmup_requests": self.warmup_requests,
             "estimated_s": self.estimated_s,
             "estimated_usd": self.estimated_usd,
-            "estimated_spool_bytes": spool_bytes(self.run),
-            "estimated_database_bytes": database_bytes(self.run),
+            "estimated_spool_bytes": estimate.spool_bytes(self.run),
+            "estimated_database_bytes": estimate.database_bytes(self.run),
             "thinking_s": self.thinking_s,
             "limit_wait_s": self.limit_wait_s,
         }
@@ -92,7 +82,10 @@ class SweepPlan:
     ) -> "SweepPlan":
         """Plan `runs`; `took_s` has the durations of earlier runs by point hash, `price` the price of the server."""
         return cls(
-            tuple(_run_plan(run, wait_s, took_s, price) for run, wait_s in zip(runs, limit_waits_s(runs), strict=True)),
+            tuple(
+                _run_plan(run, wait_s, took_s, price)
+                for run, wait_s in zip(runs, estimate.limit_waits_s(runs), strict=True)
+            ),
             price,
             tasks,
         )
@@ -104,21 +97,21 @@ class SweepPlan:
     @property
     def estimated_s(self) -> float | None:
         """Seconds that all runs take, without preparation and warm-ups."""
-        return sum_known(each.estimated_s for each in self.runs)
+        return estimate.sum_known(each.estimated_s for each in self.runs)
 
     @property
     def estimated_usd(self) -> float | None:
         """Dollars that all runs cost; None also without a price."""
-        return sum_known(each.estimated_usd for each in self.runs)
+        return estimate.sum_known(each.estimated_usd for each in self.runs)
 
     @property
     def estimated_spool_bytes(self) -> int | None:
         """Temporary files of the run that needs most of them."""
-        return most_spool_bytes(self.specs)
+        return estimate.most_spool_bytes(self.specs)
 
     @property
     def estimated_database_bytes(self) -> int | None:
-        return sum_database_bytes(self.specs)
+        return estimate.sum_database_bytes(self.specs)
 
     def to_json(self) -> dict[str, Any]:
         """The plan as `sweep --plan --json` shows it."""
@@ -205,15 +198,15 @@ class GroupPlan:
     @property
     def estimated_s(self) -> float | None:
         """Seconds of all starts and runs, without warm-ups."""
-        return sum_known(each.estimated_s for each in self.servers)
+        return estimate.sum_known(each.estimated_s for each in self.servers)
 
     @property
     def gpu_hours(self) -> float | None:
-        return sum_known(each.gpu_hours for each in self.servers)
+        return estimate.sum_known(each.gpu_hours for each in self.servers)
 
     @property
     def estimated_usd(self) -> float | None:
-        return sum_known(each.estimated_usd for each in self.servers)
+        return estimate.sum_known(each.estimated_usd for each in self.servers)
 
     def to_json(self) -> dict[str, Any]:
         """The plan as `sweep --plan --json` shows it over profiles."""
@@ -224,8 +217,8 @@ class GroupPlan:
             "estimated_s": self.estimated_s,
             "gpu_hours": self.gpu_hours,
             "estimated_usd": self.estimated_usd,
-            "estimated_spool_bytes": most_spool_bytes(specs),
-            "estimated_database_bytes": sum_database_bytes(specs),
+            "estimated_spool_bytes": estimate.most_spool_bytes(specs),
+            "estimated_database_bytes": estimate.sum_database_bytes(specs),
             "sweeps": [each.to_json() for each in self.servers],
         }
 
@@ -253,11 +246,11 @@ def plan_group(db: str, sweeps: Sequence[PlannedSweep], *, interleave: bool) -> 
 
 
 def _run_plan(run: RunSpec, wait_s: float, took_s: Mapping[str, float], price: Price | None) -> RunPlan:
-    stated = stated_s(run)
+    stated = estimate.stated_s(run)
     known_s = stated if stated is not None else took_s.get(run.point.hash)
     estimated_s = None if known_s is None else max(known_s, wait_s)
-    usd = None if price is None else estimated_usd(run, price, estimated_s)
-    return RunPlan(run, estimated_s, estimated_usd=usd, thinking_s=thinking_s(run), limit_wait_s=wait_s)
+    usd = None if price is None else estimate.estimated_usd(run, price, estimated_s)
+    return RunPlan(run, estimated_s, estimated_usd=usd, thinking_s=estimate.thinking_s(run), limit_wait_s=wait_s)
 
 
 def _earlier(db: str, runs: Sequence[RunSpec], variant: Variant | None) -> tuple[dict[str, float], float | None]:

@@ -15,17 +15,9 @@ from loadgen.doctor.doctor import attached, host_hash
 from loadgen.engine.records.record import Outcome
 from loadgen.engine.workers import Workers
 from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, ServerError, StoreError
-from loadgen.experiments import server_evaluation
+from loadgen.experiments import events, server_evaluation
 from loadgen.experiments.estimate import disks_too_small
-from loadgen.experiments.events import (
-    FilesRead,
-    NothingToResume,
-    OnEvent,
-    PhaseStarted,
-    RunEnded,
-    ServerNotStarted,
-    SweepStarted,
-)
+from loadgen.experiments.events import OnEvent
 from loadgen.experiments.interrupts import Stop
 from loadgen.experiments.live import on_record
 from loadgen.experiments.preparation import ExaminedServer, PreparedSweep, examine_server, prepare, server_of
@@ -126,7 +118,7 @@ def run_sweep(
 def _report_inputs(prepared: PreparedSweep, store: Store, on_event: OnEvent) -> None:
     """Report what of the files is not used, and disks that may fill up."""
     if notes := prepared.runs[0].file_notes:
-        on_event(FilesRead(notes))
+        on_event(events.FilesRead(notes))
     for short in disks_too_small(prepared.runs, store.path):
         on_event(short)
 
@@ -136,7 +128,7 @@ def _finished_before(prepared: PreparedSweep, store: Store, *, resume: Resume, o
     finished = store.finished(prepared.entry.spec_hash, prepared.group_id, resume.sweep_id)
     if finished is None:
         return None
-    on_event(NothingToResume(finished.sweep_id))
+    on_event(events.NothingToResume(finished.sweep_id))
     documents: list[RunDocument] = store.runs(finished.sweep_id)
     if prepared.search is not None:  # which learns again what it found
         for _, run in prepared.order({each["spec"]["hash"]: each for each in documents}):
@@ -160,7 +152,7 @@ def _not_started(
     prepared: PreparedSweep, store: Store, failure: StartFailure, *, variant: Variant, on_event: OnEvent
 ) -> SweepResult:
     sweep_id = prepared.entry.not_started(store, variant.launch(), failure)
-    on_event(ServerNotStarted(variant.label, sweep_id, failure))
+    on_event(events.ServerNotStarted(variant.label, sweep_id, failure))
     return SweepResult(sweep_id, prepared.entry.planned_runs, (), failure=failure)
 
 
@@ -203,9 +195,9 @@ def _begin(
     return context
 
 
-def _started(prepared: PreparedSweep, context: SweepContext, *, resumed: bool, kept: int) -> SweepStarted:
+def _started(prepared: PreparedSweep, context: SweepContext, *, resumed: bool, kept: int) -> events.SweepStarted:
     search = prepared.search
-    return SweepStarted(
+    return events.SweepStarted(
         sweep_id=context.sweep_id,
         resumed=resumed,
         server=context.server(prepared.spec.model),
@@ -289,12 +281,12 @@ def _measure_one(
             if is_alive(context.facts.base_url, context.headers, route=context.route):
                 raise
             raise _death(context, f"{which} ({run.load_label})") from error
-        sender.on_event(PhaseStarted(position, run, "saving"))
+        sender.on_event(events.PhaseStarted(position, run, "saving"))
         measured.document["server_died"] = _server_died(context, measured.document)
         document = keeper.keep(measured, position, planned)
     finally:
         sender.stop.keeping = False
-    sender.on_event(RunEnded(position, run, document, (time.monotonic_ns() - started_ns) / 1e9))
+    sender.on_event(events.RunEnded(position, run, document, (time.monotonic_ns() - started_ns) / 1e9))
     if document["server_died"]:
         raise _death(context, f"{which} ({run.load_label})")
     _check_whole(measured, which)

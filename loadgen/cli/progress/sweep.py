@@ -11,31 +11,7 @@ from loadgen.cli.console.terminal import Terminal
 from loadgen.cli.progress.live_line import PLAIN_EVERY_S, LiveLine, StartProgress
 from loadgen.cli.tables.run import run_line
 from loadgen.engine.drive.driver import Progress
-from loadgen.experiments.events import (
-    AskedAgain,
-    CheckpointPruning,
-    DatabaseRestored,
-    DiskSpaceShort,
-    Evaluated,
-    Evaluating,
-    Event,
-    FilesRead,
-    GroupPart,
-    GroupStarted,
-    NothingToResume,
-    PartStarted,
-    PhaseStarted,
-    PromptsNotFitted,
-    RouteChosen,
-    RunEnded,
-    RunProgressed,
-    SavingDelayed,
-    ServerEnding,
-    ServerNotStarted,
-    ServerReady,
-    ServerStarting,
-    SweepStarted,
-)
+from loadgen.experiments import events
 from loadgen.experiments.live import LiveState
 from loadgen.experiments.prompt_fitting import FITTING_LIMIT_S
 from loadgen.experiments.search import met_by
@@ -44,19 +20,19 @@ from loadgen.report.words.accuracy import accuracy_value
 from loadgen.report.words.server import server_name
 
 
-def saving_message(event: SavingDelayed | DatabaseRestored) -> str:
+def saving_message(event: events.SavingDelayed | events.DatabaseRestored) -> str:
     """What is happening to the database, in one sentence."""
     match event:
-        case SavingDelayed():
+        case events.SavingDelayed():
             return (
                 f"saving the run is tried again for up to {seconds(event.within_s)} (Ctrl-C writes it to a file instead): "
                 f"{event.reason}"
             )
-        case DatabaseRestored():
+        case events.DatabaseRestored():
             return f"the database {event.place} was deleted or moved during the sweep: a copy of it, complete, is there again"
 
 
-def room_message(event: DiskSpaceShort) -> str:
+def room_message(event: events.DiskSpaceShort) -> str:
     """Where the disk may fill up, in one sentence."""
     return (
         f"the disk may fill up: {event.what} may need {size(event.needed_bytes)} in {event.folder}, where "
@@ -87,61 +63,61 @@ class SweepProgress(LiveLine):
         self._task: TaskID | None = None
         self._starting: StartProgress | None = None
         self._in_group = False
-        self._parts: tuple[GroupPart, ...] = ()
-        self._part: GroupPart | None = None
+        self._parts: tuple[events.GroupPart, ...] = ()
+        self._part: events.GroupPart | None = None
         self._runs = 0
         self._probes: _Probes | None = None  # of a search
         self._state = LiveState()
-        self._present: PhaseStarted | None = None
+        self._present: events.PhaseStarted | None = None
         self._evaluated_requests = 0  # of the tool that evaluates now, when it was last heard of
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         self._state.take(event)
         match event:
-            case GroupStarted():
+            case events.GroupStarted():
                 self._group_started(event)
-            case PartStarted():
+            case events.PartStarted():
                 self._part_started(event)
-            case CheckpointPruning():
+            case events.CheckpointPruning():
                 self.say(f"pruning {event.source} to {event.target}")
-            case ServerStarting() | ServerReady() | ServerEnding():
+            case events.ServerStarting() | events.ServerReady() | events.ServerEnding():
                 self._serving(event)
-            case ServerNotStarted():
+            case events.ServerNotStarted():
                 self._starting = None
                 if self._in_group:  # why is told at the end; this is for who watches
                     kind = event.failure.kind.replace("_", " ")
                     self.say(Text(f"✗ {event.label} did not start ({kind}); the others go on", style="red"))
-            case RouteChosen():
+            case events.RouteChosen():
                 self._way(event)
-            case AskedAgain():
+            case events.AskedAgain():
                 self.say(
                     f"the first question to {event.url} went unanswered ({event.why}); asking again in {event.wait_s:.3g} s, "
                     f"for at most {event.limit_s:g} s"
                 )
-            case FilesRead():
+            case events.FilesRead():
                 for note in event.notes:
                     self.say(note)
-            case DiskSpaceShort():  # also when quiet
+            case events.DiskSpaceShort():  # also when quiet
                 self._console.print(room_message(event), soft_wrap=True)
-            case SweepStarted():
+            case events.SweepStarted():
                 self._started(event)
-            case NothingToResume():
+            case events.NothingToResume():
                 if not self._in_group:  # of a group this is told once, at its beginning
                     self._nothing_to_resume(f"sweep {event.sweep_id} of this grid")
-            case PhaseStarted():
+            case events.PhaseStarted():
                 self._phase(event)
-            case PromptsNotFitted():
+            case events.PromptsNotFitted():
                 self.say(
                     f"the server's /tokenize took {FITTING_LIMIT_S:g} s in all: further prompts of this run are only "
                     f"about {number(event.run.input_tokens)} tokens long"
                 )
-            case RunProgressed():
+            case events.RunProgressed():
                 self._progressed(event)
-            case RunEnded():
+            case events.RunEnded():
                 self._ended(event)
-            case Evaluating() | Evaluated():
+            case events.Evaluating() | events.Evaluated():
                 self._evaluated(event)
-            case SavingDelayed() | DatabaseRestored():  # also when quiet
+            case events.SavingDelayed() | events.DatabaseRestored():  # also when quiet
                 self._console.print(saving_message(event), soft_wrap=True)
 
     def say(self, text: str | Text) -> None:
@@ -149,7 +125,7 @@ class SweepProgress(LiveLine):
         if not self._terminal.quiet:
             (self._live.console if self._live is not None else self._console).print(text, soft_wrap=True)
 
-    def _group_started(self, event: GroupStarted) -> None:
+    def _group_started(self, event: events.GroupStarted) -> None:
         self._in_group = True
         if self._resume and not event.resumed:
             self.say("no group of these sweeps is on record: a new one begins")
@@ -169,7 +145,7 @@ class SweepProgress(LiveLine):
         hint = "(leave out --resume to measure it again)"
         self._console.print(f"{what} is finished; nothing to resume {hint}", soft_wrap=True)
 
-    def _part_started(self, event: PartStarted) -> None:
+    def _part_started(self, event: events.PartStarted) -> None:
         """Which part of the group begins, and how long all that is left takes."""
         place = self._state.group_place
         self._part = self._parts[event.at]
@@ -182,22 +158,22 @@ class SweepProgress(LiveLine):
         left_s = self._state.group_left_s
         return "" if left_s is None else f", about {seconds(round(left_s))} left"
 
-    def _serving(self, event: ServerStarting | ServerReady | ServerEnding) -> None:
+    def _serving(self, event: events.ServerStarting | events.ServerReady | events.ServerEnding) -> None:
         match event:
-            case ServerStarting():
+            case events.ServerStarting():
                 self._starting = self._starting or StartProgress(self._terminal, event.label)
                 if self._live is None:
                     self._starting.say(event.stage)
                 else:
                     self._line(event.label, event.stage)
-            case ServerReady():
+            case events.ServerReady():
                 self._starting = None
                 took_s = event.server.facts.get("startup_s")
                 after = f" after {seconds(round(took_s))}" if took_s and not event.was_running else ""
                 self.say(
                     f"{event.label} {'is running' if event.was_running else 'answers'} at {event.server.url}{after}"
                 )
-            case ServerEnding():
+            case events.ServerEnding():
                 self._line(event.label, "ending the server")
                 if self._live is None and self._terminal.verbose:
                     self.say(f"{event.label}: ending the server")
@@ -209,7 +185,7 @@ class SweepProgress(LiveLine):
             self._task = self._live.add_task("", total=None, state="")
         self._live.reset(self._task, total=total, completed=completed, description=description, state=state)
 
-    def _started(self, event: SweepStarted) -> None:
+    def _started(self, event: events.SweepStarted) -> None:
         self._terminal.announce()
         self._runs = event.most_runs or len(event.runs)
         self._probes = None if event.needed_ratio is None else _Probes(event.needed_ratio)
@@ -223,7 +199,7 @@ class SweepProgress(LiveLine):
         self.say(f"sweep {event.sweep_id}: {at_most}{plural(self._runs, 'run')}{kept}")
         self._line("", "")
 
-    def _way(self, event: RouteChosen) -> None:
+    def _way(self, event: events.RouteChosen) -> None:
         if event.insecure:  # also when quiet
             self._console.print(
                 f"WARNING: --insecure: whoever answers at {event.url} is believed, and is sent the prompts and the key",
@@ -233,7 +209,7 @@ class SweepProgress(LiveLine):
         if event.proxy is not None:
             self.say(f"through the proxy {event.proxy}, as the environment says: it is part of what is measured")
 
-    def _phase(self, event: PhaseStarted) -> None:
+    def _phase(self, event: events.PhaseStarted) -> None:
         if self._present is None or self._present.position != event.position:
             self._last_plain_s = self._clock()
         self._present = event
@@ -243,7 +219,7 @@ class SweepProgress(LiveLine):
         elif self._terminal.verbose:
             self.say(f"{where}: {event.phase}")
 
-    def _progressed(self, event: RunProgressed) -> None:
+    def _progressed(self, event: events.RunProgressed) -> None:
         present = self._present
         if present is None:
             return
@@ -254,7 +230,7 @@ class SweepProgress(LiveLine):
             self._last_plain_s = self._clock()
             self.say(f"{self._where(present)}: {state}")
 
-    def _state_of(self, progress: Progress, present: PhaseStarted) -> str:
+    def _state_of(self, progress: Progress, present: events.PhaseStarted) -> str:
         """`6/10 · 3.00 req/s · TTFT 200 ms, highest 300 · 2 s left`."""
         by_duration = present.run.duration_s is not None and present.phase == "measuring"
         counts = f"{progress.done:,}" if by_duration else f"{progress.done:,}/{progress.planned:,}"
@@ -277,15 +253,15 @@ class SweepProgress(LiveLine):
             parts.append(f"{seconds(round(left_s))} left" if round(left_s) else "waiting for the last replies")
         return " · ".join(parts)
 
-    def _ended(self, event: RunEnded) -> None:
+    def _ended(self, event: events.RunEnded) -> None:
         line = Text(f"{event.position:>{len(str(self._runs))}}/{self._runs} ", style="dim")
         line.append_text(run_line(event.document))
         if self._probes is not None:
             line.append_text(self._probes.judged(event.document))
         self.say(line)
 
-    def _evaluated(self, event: Evaluating | Evaluated) -> None:
-        if isinstance(event, Evaluated):
+    def _evaluated(self, event: events.Evaluating | events.Evaluated) -> None:
+        if isinstance(event, events.Evaluated):
             for row in event.evaluation.rows:
                 self.say(f"{row.task} {row.metric}: {accuracy_value(row)}")
             return
@@ -301,7 +277,7 @@ class SweepProgress(LiveLine):
             self._last_plain_s = self._clock()
             self.say(f"accuracy: {state}")
 
-    def _where(self, event: PhaseStarted) -> str:
+    def _where(self, event: events.PhaseStarted) -> str:
         run = event.run
         if self._probes is not None:
             return f"{event.position}/{self._runs} {self._probes.begun(event.position, run.load_label)}"
