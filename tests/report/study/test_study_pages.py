@@ -115,6 +115,19 @@ def test_a_caption_says_how_much_of_the_bound_is_reached_and_which_lines_hide_ot
     assert caption(scales, hidden).endswith("Lines that cover each other: 128 in and out with 256 in and out.")
 
 
+def test_a_line_of_one_point_is_named_and_has_a_tick_for_its_bound(fig06: StudyResults) -> None:
+    (series,) = fig06.by_series
+    panel = fig06.file.study.panels[0]
+    alone = [replace(mark, bound=1.2 * mark.pooled.mean) for mark in marks_of(panel, series.points)[:1]]
+    scales = scales_of(panel, fig06.points, alone)
+    assert scales is not None
+    (chart,) = panel_charts(scales, alone, series.series)
+    assert chart.spec is not None
+    assert [each["mark"]["type"] for each in chart.spec["layer"]] == ["line", "tick", "line", "rule", "point"]
+    assert chart.spec["layer"][-1]["encoding"]["color"]["legend"]["values"] == ["128 in and out"]
+    assert "The tick over or under a mark is the roofline bound" in caption(scales, alone)
+
+
 def test_a_stub_of_a_bound_is_not_drawn(fig06: StudyResults) -> None:
     (series,) = fig06.by_series
     panel = fig06.file.study.panels[0]

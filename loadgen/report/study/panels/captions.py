@@ -17,6 +17,7 @@ from loadgen.study.accuracy import ACCURACY
 from loadgen.study.claims import Value
 
 _BAR_BOUND_NOTE = BOUND_NOTE.replace("Thin dotted lines are", "The orange tick is")
+_LONE_BOUND_NOTE = BOUND_NOTE.replace("Thin dotted lines are", "The tick over or under a mark is")
 _COVERED_RATIO = 0.006  # of the highest mark: two lines closer than so cover each other
 
 
@@ -53,7 +54,8 @@ def _bound_words(scales: PanelScales, marks: Sequence[PanelMark]) -> str:
     reached = [share for mark in marks if (share := bound_percent(scales, mark)) is not None]
     if not reached:
         return ""
-    words = [_BAR_BOUND_NOTE if scales.is_bar else BOUND_NOTE]
+    lines = [(mark.facet, mark.colour, mark.rest) for mark in marks]
+    words = [_BAR_BOUND_NOTE if scales.is_bar else BOUND_NOTE if len(set(lines)) < len(lines) else _LONE_BOUND_NOTE]
     if any(_is_beyond(scales, mark) for mark in marks):
         words.append(f"{'Ticks' if scales.is_bar else 'Parts'} beyond the edge are not drawn.")
     low, high = f"{min(reached):.0f}", f"{max(reached):.0f}"

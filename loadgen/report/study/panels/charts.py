@@ -5,6 +5,7 @@ roofline bound.
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NotRequired
@@ -161,10 +162,12 @@ def _colour(scales: PanelScales, mark: PanelMark) -> str:
 
 
 def _colours(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
-    """The colours, the same in every chart of the panel; a legend of those that the marks have, if the panel has several."""
+    """The colours, the same in every chart of the panel; a legend of those that the marks have."""
     domain = [label(str(scales.panel.colour), value) for value in scales.colours] or [""]
-    colour = nominal("colour", domain, [palette.color(at) for at in range(len(domain))], has_legend=len(domain) > 1)
-    if len(domain) > 1:
+    colour = nominal(
+        "colour", domain, [palette.color(at) for at in range(len(domain))], has_legend=bool(scales.colours)
+    )
+    if scales.colours:
         there = {_colour(scales, mark) for mark in marks}
         values = [each for each in domain if each in there]
         colour["legend"] |= legend(values, NARROW_PX) | {"values": values}
@@ -200,6 +203,7 @@ def _lines(scales: PanelScales, marks: Sequence[PanelMark], colour: Spec) -> Spe
     layers: list[Spec] = []
     if any("bound" in row for row in rows):
         layers.append(bound_line(across, y_scale, only=_bounds_seen(rows, floor, ceiling)))
+        layers += _lone_bounds(rows, across | {"y": value_axis("bound", y_scale)})
     layers.append(layer({"type": "line", "strokeWidth": 2}, across | dash | {"y": value_axis("value", y_scale)}))
     if any("bar_from" in row for row in rows):
         layers.append(interval_bars(across, y_scale))
@@ -213,6 +217,19 @@ def _lines(scales: PanelScales, marks: Sequence[PanelMark], colour: Spec) -> Spe
     return frame(rows) | {"layer": layers}
 
 
+def _lone_bounds(rows: Sequence[MarkRow], encoding: Spec) -> list[Spec]:
+    """The bounds of lines of one point, which have nothing to lead to: a tick each."""
+    counts = Counter((row["colour"], row["rest"]) for row in rows if "bound" in row)
+    alone = [_is_of(line) for line, count in counts.items() if count == 1]
+    tick = {"type": "tick", "orient": "horizontal", "size": 22, "thickness": 2, "opacity": 1, "clip": True}
+    return [layer(tick, encoding, only=f"isValid(datum.bound) && ({' || '.join(alone)})")] if alone else []
+
+
+def _is_of(line: tuple[str, str]) -> str:
+    colour, rest = line
+    return f"(datum.colour === {json.dumps(colour)} && datum.rest === {json.dumps(rest)})"
+
+
 def _bounds_seen(rows: Sequence[MarkRow], floor: float, ceiling: float) -> str:
     """Which rows have a bound to draw: those of lines of which more than a stub lies inside of the chart."""
     lines: dict[tuple[str, str], list[tuple[float, float]]] = {}
@@ -220,8 +237,8 @@ def _bounds_seen(rows: Sequence[MarkRow], floor: float, ceiling: float) -> str:
         if "bound" in row:
             lines.setdefault((row["colour"], row["rest"]), []).append((row["x"], row["bound"]))
     stubs = [
-        f"(datum.colour === {json.dumps(colour)} && datum.rest === {json.dumps(rest)})"
-        for (colour, rest), points in lines.items()
+        _is_of(line)
+        for line, points in lines.items()
         if _steps_inside([bound for _, bound in sorted(points)], floor, ceiling) < _STUB_STEPS
     ]
     return " && ".join(["isValid(datum.bound)", *(f"!{each}" for each in stubs)])
