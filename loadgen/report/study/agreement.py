@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from itertools import groupby
 
-from loadgen.moe.hardware import hardware
+from loadgen.moe.hardware import hardware, known_hardware
 from loadgen.report.study.prediction_errors import ErrorTable, error_table
 from loadgen.report.study.results import StudyResults
 from loadgen.servers.prediction.engine_of import NoMemoryError, UnpredictableError, deployment_of_profile
@@ -43,7 +43,10 @@ def agreements(results: StudyResults) -> tuple[Agreement, ...]:
 
 def unpredictable(results: StudyResults) -> tuple[tuple[str, str], ...]:
     """The servers that can be started and have a load that `loadgen study predict` leaves out, each with the reason."""
-    on = next((each.series.hardware for each in results.by_series if each.series.provenance == "simulated"), _PAPERS)
+    simulated = (each.series.hardware for each in results.by_series if each.series.provenance == "simulated")
+    on = next(
+        (name for name in simulated if known_hardware(name) is not None), _PAPERS
+    )  # the simulator runs on any host
     found: dict[tuple[str, str], None] = {}
     for _, group in groupby(results.points, key=lambda point: (id(point.variant), point.load)):
         point = next(group)
