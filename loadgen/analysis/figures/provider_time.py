@@ -27,11 +27,13 @@ def _told_s(measured: Measured, *keys: str) -> FloatArray:
 
 
 def _sum_s(timing: object, keys: tuple[str, ...]) -> float:
-    values = [timing.get(key) for key in keys] if isinstance(timing, dict) else [None]
-    numbers = [
-        value for value in values if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-    ]
-    return float(sum(numbers)) if len(numbers) == len(values) else float("nan")
+    return sum(float("nan") if (told := told_span_s(timing, key)) is None else told for key in keys)
+
+
+def told_span_s(timing: object, key: str) -> float | None:
+    """One span of what a provider says of its own time; None if it does not tell it."""
+    value = timing.get(key) if isinstance(timing, dict) else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _known(values_s: FloatArray) -> FloatArray:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 from typing_extensions import TypedDict
 
+from loadgen.analysis.figures.provider_time import told_span_s
 from loadgen.analysis.measured import Measured
-from loadgen.engine.records.record import MISSING, Int64, Outcome, RequestRecord
+from loadgen.engine.records.record import MISSING, Int64, Outcome
 
 REQUESTS = 1_000
 SLOWEST = 10
@@ -52,15 +53,9 @@ def requests_outline(measured: Measured) -> RequestsOutline:
         "last_content_ns": [int(stamps[-1]) if len(stamps) else None for stamps in arrivals_ns],
         "end_ns": [request.end_ns for request in requests],
         "limit_wait_ns": [request.limit_wait_ns for request in requests],
-        "server_queue_s": [_span_s(request, "queue_time") for request in requests],
-        "server_prefill_s": [_span_s(request, "prompt_time") for request in requests],
+        "server_queue_s": [told_span_s(request.server_timing, "queue_time") for request in requests],
+        "server_prefill_s": [told_span_s(request.server_timing, "prompt_time") for request in requests],
     }
-
-
-def _span_s(request: RequestRecord, name: str) -> float | None:
-    told = (request.server_timing or {}).get(name)
-    is_number = isinstance(told, int | float) and not isinstance(told, bool)
-    return float(told) if is_number and told >= 0 else None  # type: ignore[arg-type, operator]
 
 
 def _chosen(measured: Measured) -> tuple[int, list[int]]:
