@@ -112,11 +112,11 @@ def _present(job: JobRow, progress: JobProgress) -> str:
             return "waiting for the server's first reply"
         return "" if progress.progress_at is None or progress.quiet_s else "between two runs"
     of = "at most " if progress.at_most else ""
-    lengths = f"{number(run.input_tokens)} in, {number(run.output_tokens)} out"
-    phase = run.phase
-    if phase == "measuring" and run.done_ratio is not None:
-        phase = f"{phase}, {percent(run.done_ratio)}"
-    return f"Run {run.position:,} of {of}{progress.planned_runs:,}: {run.load_label}, {lengths}: {phase}"
+    lengths = f"{number(run['input_tokens'])} in, {number(run['output_tokens'])} out"
+    phase = run["phase"]
+    if phase == "measuring" and run["done_ratio"] is not None:
+        phase = f"{phase}, {percent(run['done_ratio'])}"
+    return f"Run {run['position']:,} of {of}{progress.planned_runs:,}: {run['load_label']}, {lengths}: {phase}"
 
 
 def _times(job: JobRow, progress: JobProgress) -> str:

@@ -4,7 +4,7 @@ The page of jobs and its JSON are both made from this. What is not known is None
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
 from typing import Any
@@ -13,18 +13,10 @@ from loadgen.report.format import utc
 from loadgen.report.pages.live_view import QUIET_S, reported
 from loadgen.store.rows import JobRow, JobStanding, ProgressDocument, ProgressRow
 
-
-@dataclass(frozen=True, slots=True)
-class PresentRun:
-    """The run that is being measured: its number in the grid, its load, and how far it is in its present phase."""
-
-    position: int
-    load_label: str
-    input_tokens: int | None
-    output_tokens: int | None
-    phase: str
-    elapsed_s: float | None
-    done_ratio: float | None
+_OF_STANDING = (
+    *("queue_position", "waits_for_job_id"),
+    *("ended_runs", "cut_short_runs", "valid_runs", "doubtful_runs", "invalid_runs"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +32,7 @@ class JobProgress:
     left_s: float | None
     progress_at: str | None  # when the process reported last; None: it has not, or the job is not running
     quiet_s: float  # how long ago that was, 0 while reports come as they should
-    present_run: PresentRun | None
+    present_run: dict[str, Any] | None  # what is measured: its number in the grid, its load, how far it is in its phase
 
 
 def job_progress(job: JobRow, standing: JobStanding, now: datetime) -> JobProgress:
@@ -65,40 +57,26 @@ def job_figures(job: JobRow, standing: JobStanding, now: datetime) -> dict[str, 
     """What a job's JSON says of its standing and progress."""
     progress = job_progress(job, standing, now)
     return {
-        "queue_position": standing.queue_position,
-        "waits_for_job_id": standing.waits_for_job_id,
-        "ended_runs": standing.ended_runs,
-        "cut_short_runs": standing.cut_short_runs,
-        "valid_runs": standing.valid_runs,
-        "doubtful_runs": standing.doubtful_runs,
-        "invalid_runs": standing.invalid_runs,
+        **{name: getattr(standing, name) for name in _OF_STANDING},
         "planned_runs_at_most": progress.at_most,
         "elapsed_s": progress.elapsed_s,
         "left_s": progress.left_s,
         "progress_at": progress.progress_at,
-        "present_run": None if progress.present_run is None else asdict(progress.present_run),
+        "present_run": progress.present_run,
     }
 
 
-def _present_run(document: ProgressDocument) -> PresentRun | None:
+def _present_run(document: ProgressDocument) -> dict[str, Any] | None:
     run = document.get("run")
     if not isinstance(run, Mapping):
         return None
-    position, input_tokens, output_tokens = (
-        None if (value := _figure(run.get(name))) is None else int(value)
+    words = {name: str(run.get(name, "")) for name in ("load_label", "phase")}
+    figures = {name: _figure(run.get(name)) for name in ("elapsed_s", "done_ratio")}
+    counts = {
+        name: None if (value := _figure(run.get(name))) is None else int(value)
         for name in ("position", "input_tokens", "output_tokens")
-    )
-    if position is None:
-        return None
-    return PresentRun(
-        position=position,
-        load_label=str(run.get("load_label", "")),
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        phase=str(run.get("phase", "")),
-        elapsed_s=_figure(run.get("elapsed_s")),
-        done_ratio=_figure(run.get("done_ratio")),
-    )
+    }
+    return None if counts["position"] is None else {**counts, **words, **figures}
 
 
 def _of_this_attempt(job: JobRow, row: ProgressRow | None) -> ProgressRow | None:
