@@ -39,9 +39,7 @@ from loadgen.engine.records.record_parts import pieces
 from loadgen.load.spec import RunSpec
 
 FAILURES_SHOWN = 5
-_TOKENS = ("prompt", "output", "hidden", "hidden_requests", "contradicted_requests", "counted_by")
 _CONCURRENCY = ("mean", "peak", "thinking_mean")
-_RATES = ("offered_per_s", "sent_per_s", "completed_per_s")
 _SIDES = ("prompt_tokens", "output_tokens")
 _LENGTH = ("asked", "mean", "min", "max", "requests_off")
 # A number or an id, by which the words of one failure differ from the next's.
@@ -93,12 +91,12 @@ def unknown(spec: RunSpec, recording: Recording) -> Summary:
         "cut_at_length_requests": None,
         **figures,
         "by_turn": None,
-        "tokens": dict.fromkeys(_TOKENS),
+        "tokens": dict.fromkeys(TokenSums.__annotations__),
         "window": {"rule": "whole_run", "start_s": None, "end_s": None, "requests": None},
         "first_wave": None,
         "drain": None,
         "concurrency": {"asked": spec.concurrency, **dict.fromkeys(_CONCURRENCY)},
-        "rates": dict.fromkeys(_RATES),
+        "rates": dict.fromkeys(RequestRates.__annotations__),
         "rate_limits": None,
         "lengths": {side: dict.fromkeys(_LENGTH) for side in _SIDES},
         "client": {

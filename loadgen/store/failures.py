@@ -92,13 +92,11 @@ def _sentence(error: BaseException | None, place: str) -> str:
             f"the database {place} cannot grow: files of this shell may not be larger (ulimit -f): "
             "raise the limit, or pass another --db"
         )
-    for beginning, sentence in _SENTENCES.items():
-        if name.startswith(beginning):
-            return sentence.format(place=place, said=said)
     state = getattr(error, "sqlstate", None) or ""
-    for beginning, sentence in _BY_STATE.items():
-        if state.startswith(beginning):
-            return sentence.format(place=place)
+    for code, sentences in ((name, _SENTENCES), (state, _BY_STATE)):
+        for beginning, sentence in sentences.items():
+            if code.startswith(beginning):
+                return sentence.format(place=place, said=said)
     if not name and not state:
         for words, sentence in _BY_WORDS.items():
             if words in str(error):

@@ -23,7 +23,7 @@ _NOT_OURS = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB)  # no such table; no d
 class ReplacedError(StoreError):
     """The database file is not the one that was opened. `is_absent`: there is none at its path."""
 
-    def __init__(self, message: str, *, is_absent: bool) -> None:
+    def __init__(self, message: str, *, is_absent: bool = False) -> None:
         super().__init__(message)
         self.is_absent = is_absent
 
@@ -58,20 +58,17 @@ class FileIdentity:
             return  # the write that follows fails as well, and says why
         if (found.st_dev, found.st_ino) != (self.device, self.inode):
             raise ReplacedError(
-                f"the database {self.path} was replaced by another file while it was in use: put it back, or pass another --db",
-                is_absent=False,
+                f"the database {self.path} was replaced by another file while it was in use: put it back, or pass another --db"
             )
         if found.st_size < _MIN_BYTES:
             raise ReplacedError(
-                f"the database {self.path} was emptied while it was in use: restore it from a copy, or pass another --db",
-                is_absent=False,
+                f"the database {self.path} was emptied while it was in use: restore it from a copy, or pass another --db"
             )
         if found.st_mtime_ns != self.written_ns or not self._has_header():
             if not (self._has_header() and self._has_tables() and self._is_sound()):
                 raise ReplacedError(
                     f"the database {self.path} was overwritten or damaged while it was in use: restore it from a copy, "
-                    "or pass another --db",
-                    is_absent=False,
+                    "or pass another --db"
                 )
             self.written_ns = found.st_mtime_ns
 

@@ -5,9 +5,8 @@ from loadgen.report.format import MISSING_FIGURE, flat
 from loadgen.report.points import Table
 from loadgen.store.rows import SweepRow
 
-_FOREIGN_STATISTICS = (  # as the other clients name them
-    *("count", "mean", "avg", "min", "median", "p50", "p90", "p95", "p99", "max"),
-)
+# As the other clients name them.
+_FOREIGN_STATISTICS = ("count", "mean", "avg", "min", "median", "p50", "p90", "p95", "p99", "max")
 
 
 def foreign_name(tool: str | None, version: str | None) -> str:

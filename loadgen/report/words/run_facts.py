@@ -220,10 +220,7 @@ def import_line(mark: ImportDocument | None) -> str:
 
 def sweep_import_line(sweep: SweepRow) -> str:
     """Where an imported sweep came from, and when; empty for one that was measured into this database."""
-    mark = sweep.imported
-    if mark is None:
-        return ""
-    return import_line(cast(ImportDocument, asdict(mark)))
+    return import_line(None if sweep.imported is None else cast(ImportDocument, asdict(sweep.imported)))
 
 
 def limits_line(run: RunDocument) -> str:

@@ -9,21 +9,7 @@ from dataclasses import dataclass, replace
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.verdict import usable_runs
-from loadgen.report.figures import (
-    BOUND_RATIO,
-    CACHED_RATIO,
-    CHUNK_GAP,
-    COST_PER_MILLION,
-    ENERGY_PER_TOKEN,
-    GOODPUT_RATIO,
-    NETWORK_RTT,
-    REQUESTS_PER_S,
-    THROUGHPUT,
-    TOKENS_PER_CHUNK,
-    TPOT,
-    TTFT,
-    gap_figure,
-)
+from loadgen.report import figures
 from loadgen.report.format import cell
 from loadgen.report.points import Pooled, pool
 from loadgen.report.words.remote import is_far
@@ -62,7 +48,7 @@ def _any(figure: Figure) -> Callable[[Sequence[RunDocument]], bool]:
 
 _COLUMNS = (
     Column(
-        figure=TTFT,
+        figure=figures.TTFT,
         heading="TTFT p50",
         unit="ms",
         terminal="TTFT\np50",
@@ -71,27 +57,27 @@ _COLUMNS = (
         has_spread=True,
     ),
     Column(
-        figure=NETWORK_RTT,
+        figure=figures.NETWORK_RTT,
         terminal="network\nRTT",
         is_shown=lambda runs: any(map(is_far, runs)),
     ),
     Column(  # or the gap between tokens
-        figure=CHUNK_GAP,
+        figure=figures.CHUNK_GAP,
         heading="{} p50",
         unit="ms",
         terminal="gap\np50",
         narrow="gap\np50",
         high="gap",
     ),
-    Column(figure=TPOT, heading="TPOT p50", unit="ms", terminal="TPOT\np50"),
+    Column(figure=figures.TPOT, heading="TPOT p50", unit="ms", terminal="TPOT\np50"),
     Column(  # where it is 1, chunks and tokens are the same
-        figure=TOKENS_PER_CHUNK,
+        figure=figures.TOKENS_PER_CHUNK,
         statistic="mean",
         terminal="tokens\n/chunk",
-        is_shown=lambda runs: any((TOKENS_PER_CHUNK.read(run, "mean") or 1) > 1 for run in runs),
+        is_shown=lambda runs: any((figures.TOKENS_PER_CHUNK.read(run, "mean") or 1) > 1 for run in runs),
     ),
     Column(
-        figure=THROUGHPUT,
+        figure=figures.THROUGHPUT,
         heading="output",
         unit="tokens/s",
         terminal="output\ntokens/s",
@@ -99,58 +85,60 @@ _COLUMNS = (
         has_spread=True,
     ),
     Column(
-        figure=REQUESTS_PER_S,
+        figure=figures.REQUESTS_PER_S,
         heading="requests",
         unit="/s",
         terminal="requests\n/s",
         narrow="req.\n/s",
     ),
     Column(
-        figure=GOODPUT_RATIO,
+        figure=figures.GOODPUT_RATIO,
         terminal="good\n%",
         narrow="good\n%",
         is_shown=lambda runs: any(run["spec"].get("slo") for run in runs),
         note="good: requests within the SLO",
     ),
     Column(
-        figure=COST_PER_MILLION,
+        figure=figures.COST_PER_MILLION,
         terminal="$/million\noutput",
         narrow="$/M\nout",
         is_shown=lambda runs: any(run.get("cost") for run in runs),
     ),
     Column(
-        figure=CACHED_RATIO,
+        figure=figures.CACHED_RATIO,
         heading="cached",
         is_of_points=False,
         unit="% of prompt",
         terminal="cached\n%",
         narrow="cached\n%",
-        is_shown=_any(CACHED_RATIO),
+        is_shown=_any(figures.CACHED_RATIO),
         note="cached: prompt tokens out of the server's prefix cache",
     ),
     Column(
-        figure=BOUND_RATIO,
+        figure=figures.BOUND_RATIO,
         heading="of the bound",
         unit="%",
         terminal="of the\nbound %",
-        is_shown=_any(BOUND_RATIO),
+        is_shown=_any(figures.BOUND_RATIO),
         note="of the bound: output throughput, as a share of what the datasheet's bandwidth and FLOP/s allow at this load",
     ),
     Column(
-        figure=ENERGY_PER_TOKEN,
+        figure=figures.ENERGY_PER_TOKEN,
         heading="energy",
         is_of_points=False,
         unit="J/token",
         terminal="J\n/token",
-        is_shown=_any(ENERGY_PER_TOKEN),
+        is_shown=_any(figures.ENERGY_PER_TOKEN),
     ),
 )
 
 
 def columns(runs: Sequence[RunDocument]) -> tuple[Column, ...]:
     """Return the columns that these runs have, in order; the gap is that of chunks or of tokens, whichever all can be shown by."""
-    gap = gap_figure(runs)
-    return tuple(_of_gap(each, gap) if each.figure is CHUNK_GAP else each for each in _COLUMNS if each.is_shown(runs))
+    gap = figures.gap_figure(runs)
+    return tuple(
+        _of_gap(each, gap) if each.figure is figures.CHUNK_GAP else each for each in _COLUMNS if each.is_shown(runs)
+    )
 
 
 def _of_gap(column: Column, gap: Figure) -> Column:
