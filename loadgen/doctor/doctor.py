@@ -48,13 +48,8 @@ def document_of(checks: list[HostCheckDocument], levels: list[DoctorLevelDocumen
 
 
 def _host() -> ExaminedHost:
-    known = cast(EnvironmentDocument, environment())
-    return {
-        "host": known["host"],
-        "cpu_model": known["cpu_model"],
-        "cpu_count": known["cpu_count"],
-        "kernel": known["kernel"],
-    }
+    known = environment()
+    return cast(ExaminedHost, {key: known[key] for key in ExaminedHost.__annotations__})
 
 
 def exit_code(document: DoctorDocument) -> ExitCode:

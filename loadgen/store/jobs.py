@@ -41,15 +41,9 @@ class Jobs:
 
     def job(self, job_id: str) -> JobRow:
         """The job of that id, or of that beginning of an id when only one fits. Raises `NotFoundError`."""
+        query = select(tables.JobTable).where(tables.JobTable.job_id.startswith(job_id, autoescape=True))
         with self._store._read() as session:
-            fitting = list(
-                session.scalars(
-                    select(tables.JobTable)
-                    .where(tables.JobTable.job_id.startswith(job_id, autoescape=True))
-                    .order_by(tables.JobTable.job_id)
-                    .limit(2)
-                )
-            )
+            fitting = list(session.scalars(query.order_by(tables.JobTable.job_id).limit(2)))
             if not fitting or (len(fitting) > 1 and fitting[0].job_id != job_id):
                 raise NotFoundError(_unknown(job_id, several=bool(fitting)))
             return _row(fitting[0])
@@ -66,13 +60,10 @@ class Jobs:
 
     def of_status(self, status: JobStatus) -> list[JobRow]:
         """All jobs of that status, in the order of the queue."""
-        query = (
-            select(tables.JobTable)
-            .where(tables.JobTable.status == status)
-            .order_by(tables.JobTable.queued_number, tables.JobTable.job_number)
-        )
+        query = select(tables.JobTable).where(tables.JobTable.status == status)
+        in_order = query.order_by(tables.JobTable.queued_number, tables.JobTable.job_number)
         with self._store._read() as session:
-            return [_row(job) for job in session.scalars(query)]
+            return [_row(job) for job in session.scalars(in_order)]
 
     def sweep_of(self, job: JobRow) -> SweepRow | None:
         """The sweep that the job measures into; None before its server has answered."""
@@ -97,13 +88,9 @@ class Jobs:
         ]
 
     def count(self, status: JobStatus) -> int:
+        query = select(func.count()).select_from(tables.JobTable).where(tables.JobTable.status == status)
         with self._store._read() as session:
-            return (
-                session.scalar(
-                    select(func.count()).select_from(tables.JobTable).where(tables.JobTable.status == status)
-                )
-                or 0
-            )
+            return session.scalar(query) or 0
 
     def change(self, job_id: str, now: Sequence[JobStatus], **columns: Any) -> JobRow | None:
         """Set these columns of the job of exactly that id if its status is one of `now`; None, and no change, if it is not.
