@@ -13,14 +13,7 @@ from contextlib import AbstractContextManager, suppress
 from loadgen.errors import LoadgenError, UsageError
 from loadgen.report.format import timestamp
 from loadgen.store.failures import UnavailableError
-from loadgen.store.queue_claim import (
-    ENDS_AFTER_S,
-    RENEWED_EVERY_S,
-    ClaimLostError,
-    QueueClaim,
-    described,
-    has_ended,
-)
+from loadgen.store.queue_claim import ENDS_AFTER_S, RENEWED_EVERY_S, ClaimLostError, QueueClaim, described, has_ended
 from loadgen.store.repository import Store
 from loadgen.store.rows import ClaimRow, QueueOwner
 

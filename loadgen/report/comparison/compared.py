@@ -102,17 +102,15 @@ def _colors(color: Dimension, runs: Sequence[RunDocument]) -> tuple[str, ...]:
 
 
 def _baseline(view: View, color: Dimension, colors: Sequence[str], selection: Selection) -> tuple[str, BaselineSource]:
-    """Return the colour that the others are compared with, empty for none, and how it was chosen."""
+    """Return the colour that the others are compared with, empty for none, and how it was chosen.
+
+    If the address leaves it open, it is the oldest sweep's colour where each sweep has its own, else the first.
+    """
     if view.baseline == NO_BASELINE:
         return "", "none_asked"
     if view.baseline:
         check_choice("baseline", view.baseline, colors)
         return view.baseline, "asked"
-    return _default_baseline(color, colors, selection)
-
-
-def _default_baseline(color: Dimension, colors: Sequence[str], selection: Selection) -> tuple[str, BaselineSource]:
-    """Return the baseline that the address leaves open: the oldest sweep's colour if each sweep has its own, else the first."""
     if len(colors) < 2:
         return "", "one_only"
     pairs = {(run["sweep_id"], color.text(run)) for run in selection.runs}

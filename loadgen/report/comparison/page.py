@@ -107,7 +107,7 @@ def comparison_page(view: View, selection: Selection) -> ComparisonPage:
     drawing = Drawing(x_label, made.names, made.lines, full.log, full.baseline if full.show == "ratio" else "")
     sections = tuple(_section(view, made, figure, found, drawing) for figure, found in made.figures)
     legend = legend_of(made)
-    differ = set(varying(made.known, runs))
+    differ, sweeps = set(varying(made.known, runs)), _sweeps(selection)
     return ComparisonPage(
         title=_title(selection.chosen),
         chosen=tuple(
@@ -144,8 +144,8 @@ def comparison_page(view: View, selection: Selection) -> ComparisonPage:
         log_said=full.log is not None,
         all=full.all,
         kept=tuple((name, value) for name, value in view.pairs() if name not in CHOICES),
-        differences=_differences(selection),
-        accuracy=accuracy_comparisons([(name, sweep.accuracy) for name, sweep in _sweeps(selection)]),
+        differences=server_differences([sweep.server for _, sweep in sweeps], [name for name, _ in sweeps]),
+        accuracy=accuracy_comparisons([(name, sweep.accuracy) for name, sweep in sweeps]),
         matrix=matrix(made, x_label),
         uncompared=not_compared(made),
         legend=legend,
@@ -159,11 +159,6 @@ def _sweeps(selection: Selection) -> list[tuple[str, SweepRow]]:
     """Each sweep once, under the name that no other one has."""
     found = {each.sweep.sweep_id: each.sweep for each in selection.chosen}
     return [(selection.names[sweep_id], sweep) for sweep_id, sweep in found.items()]
-
-
-def _differences(selection: Selection) -> Table | None:
-    sweeps = _sweeps(selection)
-    return server_differences([sweep.server for _, sweep in sweeps], [name for name, _ in sweeps])
 
 
 def _section(view: View, made: Compared, figure: Figure, found: Sequence[Cell], drawing: Drawing) -> FigureSection:

@@ -5,14 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from loadgen.report.charts.load_charts import BOUND_NOTE
 from loadgen.report.format import shown_factor
-from loadgen.report.study.panels.rows import (
-    PanelMark,
-    PanelScales,
-    bound_percent,
-    ends_of,
-    label,
-    stand_ins,
-)
+from loadgen.report.study.panels.rows import PanelMark, PanelScales, bound_percent, ends_of, label, stand_ins
 from loadgen.study.accuracy import ACCURACY
 from loadgen.study.claims import Value
 

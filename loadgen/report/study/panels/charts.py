@@ -33,14 +33,7 @@ from loadgen.report.charts.chart import (
 from loadgen.report.charts.heat_map import HeatRow, cells_spec
 from loadgen.report.format import figure, is_number, shown_factor, shown_unit
 from loadgen.report.study.panels.captions import caption
-from loadgen.report.study.panels.rows import (
-    PanelMark,
-    PanelScales,
-    axis_title,
-    ends_of,
-    label,
-    stand_ins,
-)
+from loadgen.report.study.panels.rows import PanelMark, PanelScales, axis_title, ends_of, label, stand_ins
 from loadgen.study.measured import Series
 
 _HOLLOW_SIZE = 170  # of a doubtful mark: it shows around a filled one at the same place
