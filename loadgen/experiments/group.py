@@ -10,21 +10,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, StoreError, UsageError
+from loadgen.experiments import sweep_record
 from loadgen.experiments.events import Event, GroupPart, GroupStarted, OnEvent, PartStarted
 from loadgen.experiments.group_state import GroupState
 from loadgen.experiments.interrupts import Stop
 from loadgen.experiments.preparation import find_accuracy
 from loadgen.experiments.sweep import SweepResult, run_sweep
-from loadgen.experiments.sweep_record import (
-    GroupMember,
-    GroupTerms,
-    Resume,
-    close,
-    ended_runs,
-    new_id,
-    recorded_failure,
-    sweep_hash,
-)
 from loadgen.experiments.sweep_request import KeptServer, PlannedSweep
 from loadgen.load.spec import RunSpec, canonical_hash
 from loadgen.servers.launcher.failure import StartFailure
@@ -91,7 +82,7 @@ def run_group(
     None: all.
     Raises UsageError while a server is running, next to which none of these could be started.
     """
-    hashes = [sweep_hash(resolve(sweep.spec), _variant(sweep)) for sweep in sweeps]
+    hashes = [sweep_record.sweep_hash(resolve(sweep.spec), _variant(sweep)) for sweep in sweeps]
     group_hash = canonical_hash([*hashes, interleave])
     found = _newest_group(store, group_hash) if resume else None
     _check_no_server(store, hashes, found)
@@ -103,7 +94,7 @@ def run_group(
     on_record = {} if found is None else {row.spec_hash: row for row in store.group(found)}
     parts = _parts(sweeps, starts, wanted, _ended(store, on_record, sweeps, hashes))
     group = _Group(
-        group_id=found or new_id("g"),
+        group_id=found or sweep_record.new_id("g"),
         hash=group_hash,
         sweeps=sweeps,
         starts=starts,
@@ -140,7 +131,7 @@ class _Group:
                 if at in self.failures:
                     continue
                 on_event(PartStarted(place))
-                again = Resume() if self.resume or at in self.results else None
+                again = sweep_record.Resume() if self.resume or at in self.results else None
                 member = self._member(at, repeats, claims.hold)
                 failure: LoadgenError | None
                 try:
@@ -165,11 +156,13 @@ class _Group:
                     kept.stop()
         return self._result(None)
 
-    def _member(self, at: int, repeats: frozenset[int] | None, hold: Callable[[str], None]) -> GroupMember:
-        terms = GroupTerms(hash=self.hash, position=at, variants=len(self.sweeps), interleave=self.interleave)
+    def _member(self, at: int, repeats: frozenset[int] | None, hold: Callable[[str], None]) -> sweep_record.GroupMember:
+        terms = sweep_record.GroupTerms(
+            hash=self.hash, position=at, variants=len(self.sweeps), interleave=self.interleave
+        )
         wanted = None if self.wanted is None else partial(self.wanted, at)
         before = next((result.sweep_id for result in reversed(self.results.values())), None)
-        return GroupMember(
+        return sweep_record.GroupMember(
             self.group_id, terms, hold=hold, repeats=repeats, wanted=wanted, state=self.state, before=before
         )
 
@@ -253,7 +246,7 @@ def _ended(
         if row is not None and row.status == "finished":
             found.append(frozenset(run.hash for run in resolve(sweep.spec)))
         else:
-            found.append(frozenset(ended_runs(store, row)))
+            found.append(frozenset(sweep_record.ended_runs(store, row)))
     return found
 
 
@@ -262,7 +255,7 @@ def _lacked_memory(
 ) -> dict[int, LoadgenError]:
     """The failures of sweeps that were not tried, on servers that lacked memory for another sweep of this group."""
     tried = [(sweep, on_record[each]) for sweep, each in zip(sweeps, hashes, strict=True) if each in on_record]
-    lacking = [(sweep, recorded_failure(row)) for sweep, row in tried if row.status == "finished"]
+    lacking = [(sweep, sweep_record.recorded_failure(row)) for sweep, row in tried if row.status == "finished"]
     return {
         at: failure
         for at, sweep in enumerate(sweeps)
@@ -320,4 +313,4 @@ class _Claims(ExitStack):
     def _leave(self, sweep_id: str) -> None:
         with suppress(StoreError):
             if self._store.sweep(sweep_id).status == "running":
-                close(self._store, sweep_id, "interrupted")
+                sweep_record.close(self._store, sweep_id, "interrupted")

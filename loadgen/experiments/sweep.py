@@ -15,7 +15,7 @@ from loadgen.doctor.doctor import attached, host_hash
 from loadgen.engine.records.record import Outcome
 from loadgen.engine.workers import Workers
 from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, ServerError, StoreError
-from loadgen.experiments import events, server_evaluation
+from loadgen.experiments import events, server_evaluation, sweep_record
 from loadgen.experiments.estimate import disks_too_small
 from loadgen.experiments.events import OnEvent
 from loadgen.experiments.interrupts import Stop
@@ -25,16 +25,6 @@ from loadgen.experiments.run import Sender, measure
 from loadgen.experiments.run_document import MeasuredRun, SweepContext
 from loadgen.experiments.saving import Keeper
 from loadgen.experiments.search import Search
-from loadgen.experiments.sweep_record import (
-    GroupMember,
-    Resume,
-    check_same_server,
-    close,
-    ended_runs,
-    keep_search,
-    new_id,
-    recorded_failure,
-)
 from loadgen.experiments.sweep_request import PlannedSweep
 from loadgen.load.spec import RunSpec
 from loadgen.servers.endpoint import is_alive
@@ -73,9 +63,9 @@ def run_sweep(
     environ: Mapping[str, str],
     stop: Stop,
     on_event: OnEvent,
-    resume: Resume | None = None,
+    resume: sweep_record.Resume | None = None,
     search: Search | None = None,
-    member: GroupMember | None = None,
+    member: sweep_record.GroupMember | None = None,
 ) -> SweepResult:
     """Measure every run of `sweep` that is not on record yet; with a `search`, the runs that it chooses between the two loads of the spec.
 
@@ -108,7 +98,7 @@ def run_sweep(
             return _not_started(prepared, store, failure, variant=sweep.variant, on_event=on_event)
         server = examine_server(prepared, url, environ=environ, on_event=on_event)
         context = _begin(prepared, server, store, launched=launched, unfinished=unfinished, stack=stack)
-        ended = ended_runs(store, unfinished)
+        ended = sweep_record.ended_runs(store, unfinished)
         row = store.sweep(context.sweep_id)
         keeper = Keeper(store, row, stop=stop, on_event=on_event, within_s=prepared.save_within_s)
         on_event(_started(prepared, context, resumed=unfinished is not None, kept=len(ended)))
@@ -123,7 +113,9 @@ def _report_inputs(prepared: PreparedSweep, store: Store, on_event: OnEvent) -> 
         on_event(short)
 
 
-def _finished_before(prepared: PreparedSweep, store: Store, *, resume: Resume, on_event: OnEvent) -> SweepResult | None:
+def _finished_before(
+    prepared: PreparedSweep, store: Store, *, resume: sweep_record.Resume, on_event: OnEvent
+) -> SweepResult | None:
     """The result of the sweep on record that has nothing left to do, None if there is none."""
     finished = store.finished(prepared.entry.spec_hash, prepared.group_id, resume.sweep_id)
     if finished is None:
@@ -133,14 +125,16 @@ def _finished_before(prepared: PreparedSweep, store: Store, *, resume: Resume, o
     if prepared.search is not None:  # which learns again what it found
         for _, run in prepared.order({each["spec"]["hash"]: each for each in documents}):
             raise StoreError(f"the sweep {finished.sweep_id} lacks the run at {run.load_label}")
-    return SweepResult(finished.sweep_id, finished.planned_runs, tuple(documents), failure=recorded_failure(finished))
+    return SweepResult(
+        finished.sweep_id, finished.planned_runs, tuple(documents), failure=sweep_record.recorded_failure(finished)
+    )
 
 
 def _nothing_due(prepared: PreparedSweep, store: Store, unfinished: SweepRow) -> SweepResult | None:
     """The result of a member of a group that needs no server now, None if it does."""
     if prepared.member is None:
         return None
-    ended = ended_runs(store, unfinished)
+    ended = sweep_record.ended_runs(store, unfinished)
     if any(prepared.is_due(run) and run.hash not in ended for run in prepared.runs):
         return None
     if server_evaluation.is_due(prepared, store, unfinished):
@@ -171,7 +165,7 @@ def _begin(
     """
     spec, member = prepared.spec, prepared.member
     context = SweepContext(
-        sweep_id=new_id("s") if unfinished is None else unfinished.sweep_id,
+        sweep_id=sweep_record.new_id("s") if unfinished is None else unfinished.sweep_id,
         facts=server.facts,
         headers=prepared.headers,
         route=server.route,
@@ -190,7 +184,7 @@ def _begin(
     if unfinished is None:
         prepared.entry.begin(store, context.sweep_id, context.server(spec.model))
     else:
-        check_same_server(unfinished, context.server(spec.model))
+        sweep_record.check_same_server(unfinished, context.server(spec.model))
         store.set_sweep_status(context.sweep_id, "running")
     return context
 
@@ -228,7 +222,7 @@ def _measure_runs(
             context = replace(context, doctor=attached(store.doctor_result(host_hash())))
             sender = Sender(workers, stop, on_event)
             for position, run in order:
-                keep_search(keeper.set_search, prepared.search, running=True)
+                sweep_record.keep_search(keeper.set_search, prepared.search, running=True)
                 order.take(
                     _measure_one(
                         context,
@@ -241,14 +235,14 @@ def _measure_runs(
                     )
                 )
             planned_runs = order.position
-            keep_search(keeper.set_search, prepared.search)
+            sweep_record.keep_search(keeper.set_search, prepared.search)
         server_evaluation.evaluate_if_due(prepared, context, store, when="after", on_event=on_event)
     except LoadgenError as error:
         failure = error
         with suppress(StoreError):  # the failure that ended the sweep is the one to report
-            keep_search(partial(store.set_search, context.sweep_id), prepared.search)
+            sweep_record.keep_search(partial(store.set_search, context.sweep_id), prepared.search)
     except BaseException as error:
-        close(store, context.sweep_id, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+        sweep_record.close(store, context.sweep_id, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
         raise
     match failure:
         case None if order.postponed:
@@ -259,9 +253,9 @@ def _measure_runs(
             except StoreError as error:
                 failure = error
         case Interrupted():
-            close(store, context.sweep_id, "interrupted")
+            sweep_record.close(store, context.sweep_id, "interrupted")
         case _:
-            close(store, context.sweep_id, "failed")
+            sweep_record.close(store, context.sweep_id, "failed")
     return SweepResult(context.sweep_id, planned_runs, keeper.results(), failure=failure)
 
 

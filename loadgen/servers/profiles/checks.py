@@ -10,23 +10,13 @@ from typing import Literal
 from loadgen.errors import ModelError
 from loadgen.moe.hardware import card_memory_bytes
 from loadgen.moe.models import model
+from loadgen.servers.profiles import subject
 from loadgen.servers.profiles.command import arguments, argv, environment
 from loadgen.servers.profiles.flag_syntax import wrong_lengths
 from loadgen.servers.profiles.layout import layout
 from loadgen.servers.profiles.memory_fit import Memory, memory
 from loadgen.servers.profiles.profile_file import ProfileFile
 from loadgen.servers.profiles.schema import ServerProfile, fits
-from loadgen.servers.profiles.subject import (
-    architecture_of,
-    draft_of,
-    folder_of,
-    is_path,
-    known_context,
-    nearly_known,
-    refused_max_model_len,
-    too_long,
-    wrong_model,
-)
 from loadgen.servers.profiles.vllm_parser import Parsed, Vllm, wrong_arguments
 from loadgen.servers.redaction import secrets_of, without
 
@@ -100,7 +90,7 @@ def gpus_of(profile: ServerProfile) -> int | None:
 
 def cannot_take(profile: ServerProfile, asked_tokens: int) -> str | None:
     """Why a request of so many tokens is refused, by the arguments or the model's own maximum; None where neither is known."""
-    return too_long(profile, asked_tokens) if is_served_by_vllm(profile) else None
+    return subject.too_long(profile, asked_tokens) if is_served_by_vllm(profile) else None
 
 
 def does_not_fit(profile: ServerProfile) -> str | None:
@@ -114,7 +104,7 @@ def does_not_fit(profile: ServerProfile) -> str | None:
         fit = resources(profile, None)
     except ModelError as error:
         return str(error)
-    return (None if fit is None else fit.problem) or refused_max_model_len(profile)
+    return (None if fit is None else fit.problem) or subject.refused_max_model_len(profile)
 
 
 def resources(profile: ServerProfile, release: str | None) -> Memory | None:
@@ -122,11 +112,11 @@ def resources(profile: ServerProfile, release: str | None) -> Memory | None:
     if profile.needs is None or not profile.needs.gpus or profile.needs.gpu_memory_gb is None:
         return None
     flags = arguments(profile, release)
-    served, laid_out = architecture_of(profile, flags), layout(flags)
-    own = known_context(profile, flags)
+    served, laid_out = subject.architecture_of(profile, flags), layout(flags)
+    own = subject.known_context(profile, flags)
     if laid_out.max_model_len is None and not laid_out.is_length_chosen and own is not None:
         laid_out = replace(laid_out, max_model_len=own.default)
-    draft = None if laid_out.draft_model is None else draft_of(laid_out.draft_model)
+    draft = None if laid_out.draft_model is None else subject.draft_of(laid_out.draft_model)
     return None if served is None else memory(served, laid_out, card_memory_bytes(profile.needs.gpu_memory_gb), draft)
 
 
@@ -143,14 +133,14 @@ def _unknown_architecture(file: ProfileFile) -> str | None:
 def _of_model(file: ProfileFile) -> list[ProfileFinding]:
     profile, origin = file.profile, file.origin
     try:
-        sentences = [wrong_model(profile, origin)]
+        sentences = [subject.wrong_model(profile, origin)]
         draft = layout(profile.arguments).draft_model
         if draft is not None:
-            sentences.append(nearly_known(draft, origin.name("arguments.speculative-config.model")))
+            sentences.append(subject.nearly_known(draft, origin.name("arguments.speculative-config.model")))
     except ModelError as error:
         return [ProfileFinding("error", f"{origin.name('model')}: {error}")]
     found = [ProfileFinding("error", sentence) for sentence in sentences if sentence is not None]
-    if is_path(profile.model) and folder_of(profile.model) is None:
+    if subject.is_path(profile.model) and subject.folder_of(profile.model) is None:
         found.append(
             ProfileFinding("unchecked", f"{origin.name('model')} is {profile.model}, a folder that is not here")
         )
@@ -164,7 +154,7 @@ def _of_lengths(file: ProfileFile) -> list[ProfileFinding]:
 
 
 def _of_context(file: ProfileFile) -> list[ProfileFinding]:
-    refused = refused_max_model_len(file.profile)
+    refused = subject.refused_max_model_len(file.profile)
     return [] if refused is None else [ProfileFinding("error", refused)]
 
 
