@@ -26,12 +26,12 @@ def evaluate(
 ) -> tuple[TaskResult, ...]:
     """Run the command with `{url}`, `{model}` and `{folder}` filled in, and read the files that it leaves in the folder.
 
-    A key is in its environment as OPENAI_API_KEY. Raises UsageError for a command that fails or leaves no figure.
+    It runs in the working directory, so that it may name its program by a relative path. A key is in its environment as OPENAI_API_KEY. Raises UsageError for a command that fails or leaves no figure.
     """
     command = fill(template, url=url, model=model, folder=folder)
     log = folder / "loadgen-command.log"
     variables = {**environ, "OPENAI_API_BASE": url} | ({} if key is None else {"OPENAI_API_KEY": key})
-    with log.open("wb") as written, guarded.running(command, folder, variables, written) as process:
+    with log.open("wb") as written, guarded.running(command, Path.cwd(), variables, written) as process:
         code = process.wait()
     if code:
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

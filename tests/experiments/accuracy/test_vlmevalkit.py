@@ -40,6 +40,16 @@ def test_the_figures_of_its_files_are_results_by_data_set(tmp_path: Path) -> Non
     )
 
 
+def test_a_program_is_found_by_a_path_from_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.py").write_text(COMMAND)
+    (tmp_path / "out").mkdir()
+    template = f"{sys.executable} run.py {{url}} {{model}} {{folder}}"
+    assert evaluate(template, tmp_path / "out", url=URL, model="vl2", environ=dict(os.environ))
+
+
 def test_each_split_of_several_is_named(tmp_path: Path) -> None:
     (tmp_path / "vl2_BLINK_acc.csv").write_text("split,Overall\nval,0.5\ntest,0.25\n")
     found = [(result.task, result.metric, result.value) for result in read_folder(tmp_path, "vl2")]
