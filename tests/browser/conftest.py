@@ -22,6 +22,9 @@ FIRST, SECOND, HOSTILE_ONE = "s261123-152901-4f2a", "s261123-160000-77aa", "s261
 HOSTILE = "</script><script>document.title='taken'</script>"
 HOSTILE_REPLY = "</pre><img src=x onerror=\"document.title='taken'\"><svg onload=\"document.title='taken'\">"
 SERVE = "from loadgen.web.app import serve; serve({url!r}, '127.0.0.1', 0, lambda url: print(url, flush=True))"
+WIDE, NARROW = 1280, 390
+LIGHT_TEXT, DARK_TEXT = "#5b6675", "#a0abb8"
+"""Of the labels of charts."""
 FLAGS = [
     "--disable-gpu",
     "--disable-quic",
@@ -161,6 +164,25 @@ def serious(page: Any) -> list[str]:
         if each["impact"] in ("serious", "critical")
         for node in each["nodes"][:3]
     ]
+
+
+def check_page(browser: Any, url: str, *, width: int, folded: str) -> None:
+    """Load a page `width` wide: it fits, and axe finds nothing serious with all of `folded` open; if it is wide, also in the dark."""
+    context = browser.new_context(bypass_csp=True, viewport={"width": width, "height": 844}, color_scheme="light")
+    page = context.new_page()
+    page.goto(url)
+    settle(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for details in page.locator(folded).all():
+        details.evaluate("each => { each.open = true; }")
+    found = serious(page)
+    if width == WIDE:
+        page.emulate_media(color_scheme="dark")
+        page.locator(f".plot svg.marks text[fill='{LIGHT_TEXT}']").first.wait_for(state="detached")
+        settle(page)
+        found += serious(page)
+    context.close()
+    assert found == []
 
 
 def settle(page: Any, fewest: int = 0) -> int:

@@ -1,11 +1,11 @@
-"""axe-core finds nothing serious on any page, light or dark; everything that can be done can be done by keys."""
+"""axe-core finds nothing serious on any page, light or dark, wide or narrow; everything that can be done can be done by keys."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.browser.conftest import FIRST, HOSTILE_ONE, SECOND, serious, settle
+from tests.browser.conftest import FIRST, HOSTILE_ONE, NARROW, SECOND, WIDE, check_page, settle
 from tests.report.documents import Document
 
 pytestmark = [pytest.mark.browser, pytest.mark.loopback]
@@ -21,22 +21,13 @@ PAGES = [
 ]
 
 
-@pytest.mark.parametrize(("dark", "width"), [(False, 1280), (True, 1280), (False, 390)])
+@pytest.mark.parametrize("width", [WIDE, NARROW])
 @pytest.mark.parametrize("path", PAGES)
-def test_axe_finds_nothing_serious(
-    dashboard: str, measured: dict[str, list[Document]], browser: Any, path: str, dark: bool, width: int
+def test_a_page_fits_and_axe_finds_nothing_serious(
+    dashboard: str, measured: dict[str, list[Document]], browser: Any, path: str, width: int
 ) -> None:
-    context = browser.new_context(
-        bypass_csp=True, viewport={"width": width, "height": 844}, color_scheme="dark" if dark else "light"
-    )  # axe is a script of ours here
-    page = context.new_page()
-    page.goto(dashboard + path.replace("RUN", measured[FIRST][0]["run_id"]))
-    settle(page)
-    for details in page.locator("main details:not(.pick)").all():
-        details.evaluate("each => { each.open = true; }")
-    found = serious(page)
-    context.close()
-    assert found == []
+    url = dashboard + path.replace("RUN", measured[FIRST][0]["run_id"])
+    check_page(browser, url, width=width, folded="main details:not(.pick)")
 
 
 def test_two_sweeps_are_compared_by_keys_alone(dashboard: str, page: Any) -> None:

@@ -46,18 +46,6 @@ def test_a_page_draws_its_charts(
     picture(page, f"{name}{'-dark' if dark else ''}")
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("path", ["", f"sweeps/{FIRST}", "runs/RUN", f"compare?in={FIRST},{SECOND}", "sweeps/none"])
-def test_no_page_is_wider_than_its_window(
-    dashboard: str, measured: dict[str, list[Document]], browser: Any, path: str, width: int
-) -> None:
-    page = browser.new_page(viewport={"width": width, "height": 844})
-    page.goto(dashboard + path.replace("RUN", measured[FIRST][0]["run_id"]))
-    settle(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    page.close()
-
-
 def test_what_is_not_there_is_a_page_with_a_way_back(dashboard: str, browser: Any) -> None:
     page = browser.new_page()
     answer = page.goto(f"{dashboard}sweeps/none")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import FIRST, settle
+from tests.browser.conftest import DARK_TEXT, FIRST, LIGHT_TEXT, settle
 from tests.report.documents import Document
 
 pytestmark = [pytest.mark.browser, pytest.mark.loopback]
@@ -52,7 +52,7 @@ def test_charts_are_drawn_anew_in_the_colours_of_the_theme(dashboard: str, open_
     page = open_page()
     page.goto(f"{dashboard}sweeps/{FIRST}")
     charts = settle(page)
-    light, dark = (page.locator(f".plot svg.marks text[fill='{soft}']") for soft in ("#5b6675", "#a0abb8"))
+    light, dark = (page.locator(f".plot svg.marks text[fill='{soft}']") for soft in (LIGHT_TEXT, DARK_TEXT))
     assert light.count() > 0
     assert dark.count() == 0
     page.get_by_label("Theme").select_option("dark")

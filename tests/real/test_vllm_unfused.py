@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -74,14 +75,28 @@ def test_unfused_equals_fused(fused: list[Greedy], plugin: str, processes: int, 
         assert ours.logprobs == pytest.approx(theirs.logprobs, abs=ROUNDING)
 
 
-ARITHMETIC = """
+IN_VLLM = """
 import json, sys, torch
+from pathlib import Path
+from vllm.model_executor.layers.fused_moe import fused_moe
+from loadgen_vllm.entry import load
 from loadgen_vllm.unfused_experts import gathered, looped
+
+folder, (experts, hidden, size) = Path(sys.argv[1]), (8, 4096, 14336)
+blocks = {"BLOCK_SIZE_M": 7}
+(folder / fused_moe.get_config_file_name(experts, size, None, None)).write_text(json.dumps({"16": blocks}))
+shapes = (experts, 2 * size, hidden), (experts, hidden, size)
+def chosen():
+    return fused_moe.try_get_optimal_moe_config(*shapes, 2, None, 16)
+is_tuned = chosen() == blocks
+load()
+found = {"tuned": [is_tuned, chosen() == fused_moe.get_default_config(16, experts, size, hidden, 2, None)]}
+
 torch.manual_seed(0)
 experts, hidden, size, tokens = 8, 32, 48, 40
 w13, w2 = torch.randn(experts, 2 * size, hidden) / 6, torch.randn(experts, hidden, size) / 7
 x = torch.randn(tokens, hidden)
-found = {}
+errors = found["errors"] = {}
 for top_k in range(1, 9):
     weights, chosen = torch.softmax(torch.randn(tokens, experts), dim=-1).topk(top_k)
     chosen = torch.where(chosen == 3, -1, chosen)  # an expert that another process holds
@@ -93,7 +108,7 @@ for top_k in range(1, 9):
                 gate, up = (w13[expert] @ x[token]).split(size)
                 wanted[token] += weight * (w2[expert] @ (gate * torch.sigmoid(gate) * up))
     given = dict(w13=w13, w2=w2, weights=weights, experts=chosen.to(torch.int32))
-    found[top_k] = [(run(x, **given) - wanted).abs().max().item() for run in (looped, gathered)]
+    errors[top_k] = [(run(x, **given) - wanted).abs().max().item() for run in (looped, gathered)]
 # A token that overflows in an expert that it did not choose, as 16 bits may, keeps its number.
 huge = dict(w13=w13 * torch.tensor([1e30] + [1.0] * 7)[:, None, None], w2=w2 * 1e30, weights=weights[:, :1], experts=torch.ones(tokens, 1))
 found["finite"] = bool(torch.isfinite(looped(x, **huge)).all())
@@ -102,42 +117,27 @@ json.dump(found, sys.stdout)
 """
 
 
-TUNED = """
-import json, sys
-from pathlib import Path
-from vllm.model_executor.layers.fused_moe import fused_moe
-from loadgen_vllm.entry import load
-folder, (experts, hidden, size) = Path(sys.argv[1]), (8, 4096, 14336)
-blocks = {"BLOCK_SIZE_M": 7}
-(folder / fused_moe.get_config_file_name(experts, size, None, None)).write_text(json.dumps({"16": blocks}))
-shapes = (experts, 2 * size, hidden), (experts, hidden, size)
-def chosen():
-    return fused_moe.try_get_optimal_moe_config(*shapes, 2, None, 16)
-tuned = chosen()
-load()
-json.dump([tuned == blocks, chosen() == fused_moe.get_default_config(16, experts, size, hidden, 2, None)], sys.stdout)
-"""
-
-
-def in_vllm(script: str, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-    """The script in vLLM's own Python, where it finds the plug-in."""
+@pytest.fixture(scope="module")
+def in_vllm(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
+    """What the script found in vLLM's own Python, where it finds the plug-in, and what it said; one for all, for the import of vLLM takes long."""
     skip_without_vllm()
-    environment = os.environ | {"PYTHONPATH": str(FOLDER), "VLLM_LOGGING_LEVEL": "ERROR"} | variables
-    command = [str(ROOT / ".venv-vllm/bin/python"), "-c", script, *arguments]
+    folder = str(tmp_path_factory.mktemp("tuned"))
+    environment = os.environ | {"PYTHONPATH": str(FOLDER), "VLLM_LOGGING_LEVEL": "ERROR"}
+    environment |= {"VLLM_TUNED_CONFIG_FOLDER": folder, "LOADGEN_VLLM_KERNELS": "untuned"}
+    command = [str(ROOT / ".venv-vllm/bin/python"), "-c", IN_VLLM, folder]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    return done
+    return json.loads(done.stdout.splitlines()[-1]), done.stderr
 
 
-def test_the_tuned_configuration_is_not_looked_up(tmp_path: Path) -> None:
-    variables = {"VLLM_TUNED_CONFIG_FOLDER": str(tmp_path), "LOADGEN_VLLM_KERNELS": "untuned"}
-    done = in_vllm(TUNED, str(tmp_path), **variables)
-    assert json.loads(done.stdout.splitlines()[-1]) == [True, True]
-    assert "loadgen plug-in untuned-kernels is in use" in done.stderr
+def test_the_tuned_configuration_is_not_looked_up(in_vllm: tuple[dict[str, Any], str]) -> None:
+    found, said = in_vllm
+    assert found["tuned"] == [True, True]
+    assert "loadgen plug-in untuned-kernels is in use" in said
 
 
-def test_the_arithmetic_is_that_of_the_formula() -> None:
-    found = json.loads(in_vllm(ARITHMETIC).stdout.splitlines()[-1])
-    assert (found.pop("finite"), found.pop("in 16 bits")) == (True, "torch.bfloat16")
-    assert list(found) == [str(top_k) for top_k in range(1, 9)]
-    assert all(error < 1e-5 for errors in found.values() for error in errors), found
+def test_the_arithmetic_is_that_of_the_formula(in_vllm: tuple[dict[str, Any], str]) -> None:
+    found, _ = in_vllm
+    assert (found["finite"], found["in 16 bits"]) == (True, "torch.bfloat16")
+    assert list(found["errors"]) == [str(top_k) for top_k in range(1, 9)]
+    assert all(error < 1e-5 for errors in found["errors"].values() for error in errors), found
