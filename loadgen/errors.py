@@ -62,10 +62,14 @@ def broken_rule(kind: str, message: str) -> str:
         return "must be true or false"
     if kind in ("string_type", "string_unicode"):
         return "must be a text"
-    if kind == "model_type" or kind.startswith("dict"):
+    if kind in ("model_type", "model_attributes_type") or kind.startswith(("dict", "mapping")):
         return "must be a mapping of keys to values"
     if kind.startswith(("tuple", "list")):
         return "must be a list"
+    if kind.startswith(("datetime", "date_", "time_", "timezone")):
+        return "must be a date or time, such as 2026-01-31T12:00:00Z"
+    if kind == "json_invalid":
+        return f"is no JSON ({message.removeprefix('Invalid JSON: ')})"
     if kind == "too_short" or (kind == "string_too_short" and "at least 1 " in message):
         return "must not be empty"
     said = message.removeprefix("Value error, ")

@@ -1,5 +1,6 @@
 """The rules that a value breaks, in words."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 import pytest
@@ -19,6 +20,7 @@ class _Model(BaseModel):
     counts: dict[str, list[int]] = Field(default_factory=dict)
     kind: Literal["a", "b"] = "a"
     on: bool = True
+    at: datetime = datetime(2026, 1, 31)
 
     @field_validator("name")
     @classmethod
@@ -47,6 +49,10 @@ class _Model(BaseModel):
         ({"counts": 1}, "counts must be a mapping of keys to values"),
         ({"kind": "c"}, "kind must be 'a' or 'b'"),
         ({"on": "c"}, "on must be true or false"),
+        ({"on": 0.5}, "on must be true or false"),
+        ({"on": None}, "on must be true or false"),
+        ({"at": "x"}, "at must be a date or time, such as 2026-01-31T12:00:00Z"),
+        ({"at": []}, "at must be a date or time, such as 2026-01-31T12:00:00Z"),
         ({"name": 1}, "name must be a text"),
         ({"count": 9}, "count must be at most 8"),
         ({"new": 1}, "new is unknown"),
@@ -55,6 +61,22 @@ class _Model(BaseModel):
 def test_a_rule_is_told_without_the_words_of_the_library(values: dict[str, object], words: str) -> None:
     with pytest.raises(ValidationError) as caught:
         _Model.model_validate(values)
+    first = caught.value.errors()[0]
+    assert first_problem(first["loc"], first["type"], first["msg"]) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("# Title", "it is no JSON (expected value at line 1 column 1)"),
+        ("", "it is no JSON (EOF while parsing a value at line 1 column 0)"),
+        ("[]", "it must be a mapping of keys to values"),
+        ('{"count": null}', "count must be a whole number"),
+    ],
+)
+def test_a_rule_that_a_whole_text_breaks(text: str, words: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        _Model.model_validate_json(text)
     first = caught.value.errors()[0]
     assert first_problem(first["loc"], first["type"], first["msg"]) == words
 
