@@ -11,6 +11,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -200,6 +201,22 @@ def sqlite_path(url: str) -> Path | None:
         return None
     name = rest.partition("?")[0]
     return None if name in ("", ":memory:") else Path(name).absolute()
+
+
+def remove_unused(path: Path) -> None:
+    """Remove a SQLite file with nothing in it, unless another connection has it open.
+
+    SQLite takes a file out of its write-ahead log only for its one connection, which then keeps all others out of it.
+    """
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("PRAGMA journal_mode=DELETE")
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError:
+            return
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'alembic_version'")
+        if not any(connection.execute(f'SELECT 1 FROM "{name}" LIMIT 1').fetchone() for (name,) in tables.fetchall()):
+            path.unlink()
 
 
 def shown_url(url: str) -> str:

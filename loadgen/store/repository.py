@@ -182,14 +182,6 @@ class Store:
                 session.add(tables.RunOutlineTable(run_number=run.run_number, outline=blobs.encode_outline(outline)))
         return document
 
-    def is_empty(self) -> bool:
-        """Whether nothing has been stored."""
-        with self._read() as session:
-            return all(
-                session.execute(select(table).limit(1)).first() is None
-                for table in tables.Entity.metadata.sorted_tables
-            )
-
     def add_evaluation(self, evaluation: Evaluation) -> None:
         """Store all results of an evaluation, in one transaction. Raises `NotFoundError` for an unknown sweep."""
         with self._write() as session:

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, event
 
 from loadgen.engine.records.record import Records
 from loadgen.errors import NotFoundError, StoreError
-from loadgen.store.database import shown_url
+from loadgen.store.database import remove_unused, shown_url, sqlite_path
 from loadgen.store.repository import Store
 
 NOBODY = 65534
@@ -208,6 +208,22 @@ def test_sqlite_is_set_up_for_one_writer_and_many_readers(sqlite_store: Store, u
     finally:
         event.remove(Engine, "connect", look)
     assert settings == {"journal_mode": "wal", "synchronous": 1, "foreign_keys": 1, "busy_timeout": 200}
+
+
+def test_a_database_is_removed_only_while_nothing_is_in_it_and_nobody_has_it_open(
+    url: str, tmp_path: Path, make_sweep: Any
+) -> None:
+    path = sqlite_path(url)
+    assert path is not None
+    with Store.open(url):
+        remove_unused(path)
+        assert path.exists()
+    remove_unused(path)
+    assert not list(path.parent.glob(f"{path.name}*"))
+    with Store.open(url) as store:
+        store.add_sweep(make_sweep("s1"))
+    remove_unused(path)
+    assert path.exists()
 
 
 def test_postgresql_without_its_driver_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

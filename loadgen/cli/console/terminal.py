@@ -84,23 +84,21 @@ class Terminal:
 
     @contextmanager
     def open_for_results(self) -> Iterator["Store"]:
-        """The database, to keep a result in. A new one is removed again if the command fails before anything is in it.
+        """The database, to keep a result in. A new one that the command leaves empty is removed if it fails and nobody else uses it.
 
         Raises StoreError.
         """
         from loadgen.errors import LoadgenError
-        from loadgen.store.database import sqlite_path
+        from loadgen.store.database import remove_unused, sqlite_path
 
         existed = self.has_database
         with self.open_to_write() as store:
             try:
                 yield store
             except LoadgenError:
-                is_unused = not existed and store.is_empty()
                 store.close()
-                if is_unused and (path := sqlite_path(self.db)) is not None:
-                    for suffix in ("", "-wal", "-shm"):
-                        path.with_name(path.name + suffix).unlink(missing_ok=True)
+                if not existed and (path := sqlite_path(self.db)) is not None and path.exists():
+                    remove_unused(path)
                 raise
 
     def announce(self) -> None:
