@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.stats import TAIL_NAMES, samples_needed
 from loadgen.errors import UsageError
 from loadgen.moe.hardware import hardware
 from loadgen.report.charts.chart import Chart
@@ -23,6 +25,7 @@ from loadgen.report.study.sources import SeriesSource
 from loadgen.report.study.tally import Tally, tally
 from loadgen.servers.prediction.fitted import SERVER_NAME as PREDICTION
 from loadgen.servers.prediction.fitted import basis_of
+from loadgen.study.accuracy import STUDY_FIGURES
 from loadgen.study.measured import Provenance, Series
 from loadgen.study.points import is_at
 from loadgen.study.schema import Panel, Study
@@ -237,13 +240,31 @@ def _not_drawn(results: StudyResults, panels: Sequence[Panel], unpredicted: Coll
 
 
 def _why_not_drawn(results: StudyResults, panel: Panel, unpredicted: Collection[str]) -> str:
-    predicted = [point for each in results.by_series if each.series.provenance == "simulated" for point in each.points]
-    if any(is_at(point.coordinates, panel.where) for point in predicted):
+    found = [
+        (each.series.provenance, point)
+        for each in results.by_series
+        for point in each.points
+        if is_at(point.coordinates, panel.where)
+    ]
+    runs = [run for _, point in found for run in point.runs]
+    if panel.statistic in TAIL_NAMES and any(STUDY_FIGURES[panel.y].read(run) is not None for run in runs):
+        return _too_few(panel, runs)
+    if any(provenance != "simulated" for provenance, _ in found):
+        return "What is measured does not have this figure."
+    if found:
         return "It is not measured yet, and a prediction does not have it."
     planned = [point.variant for point in results.points if is_at(point.coordinates, panel.where)]
     if all(variant.label in unpredicted or variant.cannot_run is not None for variant in planned):
         return "None of it is measured yet, nor can it be predicted: see what did not run."
     return "None of it is measured or predicted yet."
+
+
+def _too_few(panel: Panel, runs: Iterable[RunDocument]) -> str:
+    needed = samples_needed(int(panel.statistic.removeprefix("p")))
+    entries = [STUDY_FIGURES[panel.y].of(run) for run in runs]
+    counts = [entry["n"] for entry in entries if isinstance(entry, dict) and entry.get("n") is not None]
+    most = f", and no run has more than {max(counts):,}" if counts else ""
+    return f"A {panel.statistic} needs {needed:,} requests in a run{most}."
 
 
 def _of_series(

@@ -84,6 +84,22 @@ def test_panels_without_marks_are_named_once_with_the_reason(shelf: Shelf, page:
     assert of_images.endswith("nor can it be predicted: see what did not run.")
 
 
+@pytest.mark.parametrize(
+    ("figure", "statistic", "reason"),
+    [
+        ("e2e_latency_s", "p99", "A p99 needs 1,000 requests in a run, and no run has more than 128."),
+        ("acceptance_ratio", "p50", "What is measured does not have this figure."),
+    ],
+)
+def test_a_panel_that_lacks_the_figure_says_why(
+    shelf: Shelf, fig06: StudyResults, figure: str, statistic: str, reason: str
+) -> None:
+    panel = fig06.file.study.panels[0].model_copy(update={"y": figure, "statistic": statistic, "title": "Mine"})
+    study = fig06.file.study.model_copy(update={"panels": (panel,)})
+    page = study_page(replace(fig06, file=replace(fig06.file, study=study)), shelf.studies, DASHBOARD)
+    assert page.not_drawn == (f"Not drawn: Mine. {reason}",)
+
+
 def test_one_gpu_next_to_the_planned_ones_is_a_line_of_its_own_and_counts_once(fig06: StudyResults) -> None:
     (series,) = fig06.by_series
     panel = fig06.file.study.panels[0]
