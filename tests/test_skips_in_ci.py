@@ -34,7 +34,7 @@ def test_a_skip_of_a_real_test_fails_in_ci(
         monkeypatch.setenv(name, value)
     pytester.makeini("[pytest]\nmarkers =\n  vllm: real\n  browser: real\n  postgres: real\n  loopback: sockets")
     pytester.makeconftest(Path(__file__).with_name("conftest.py").read_text())
-    pytester.makepyfile(test_wheel=SKIPPED_TEST.format(tier=tier))
+    pytester.mkdir("real").joinpath("test_that_skips.py").write_text(SKIPPED_TEST.format(tier=tier))
 
     result = pytester.runpytest_inprocess("-ra")
 
