@@ -14,6 +14,7 @@ from loadgen.cli.flags.signature import Flag, command
 from loadgen.errors import NotFoundError, UsageError, listed
 
 if TYPE_CHECKING:
+    from loadgen.report.study.record import PlannedStudy
     from loadgen.report.study.results import StudyResults
     from loadgen.study.study_file import StudyFile
 
@@ -54,14 +55,14 @@ def report_studies(
     is_file = path.suffix.lower() in (".html", ".htm")
     if is_file and len(names or ()) != 1:
         raise UsageError(f"{path} is one page: name one study, or give a folder with -o DIR")
-    files, problems = _files(names)
+    planned, problems = _planned(names)
     for problem in problems:
         terminal.note(f"left out: {problem}")
-    others = _contradicting(files[0]) if is_file else []
-    results = _results(terminal, [*files, *others])
+    others = _contradicting(planned[0].file) if is_file else ()
+    results = _results(terminal, [*planned, *others])
     if series is not None:
         results = _only_series(results, series)
-    chosen = results[: len(files)]
+    chosen = results[: len(planned)]
     if as_json:
         show_json(reports_document(chosen))
     elif is_file:
@@ -123,13 +124,14 @@ def plot_study(
     """
     from loadgen.report.charts.drawing import draw
     from loadgen.report.study.drawing import drawing, drawing_titles
+    from loadgen.report.study.record import PlannedStudy
     from loadgen.study.study_file import read_study
 
     file = read_study(name)
     path = output or Path(f"{file.study.name}.svg")
     form = drawing_format(path)
     _check_panel(drawing_titles(file.study), panel, name)
-    (results,) = _results(terminal, [file])
+    (results,) = _results(terminal, [PlannedStudy.of(file)])
     drawn = drawing(results, panel - 1, series, width_px)
     write_file(path, draw(drawn.chart, form, drawn.about, width_px))
     terminal.note(f"wrote {path}: {drawn.of}")
@@ -143,34 +145,35 @@ def _check_panel(titles: Sequence[str], number: int, name: str) -> None:
         raise UsageError(f"--panel must be 1 to {len(titles)}, not {number}: {listed}")
 
 
-def _files(names: Sequence[str] | None) -> "tuple[list[StudyFile], list[str]]":
-    """The studies of these names or paths, in the order of the pages; without names, all that can be read."""
-    from loadgen.report.study.library import readable_studies
+def _planned(names: Sequence[str] | None) -> "tuple[Sequence[PlannedStudy], Sequence[str]]":
+    """The studies of these names or paths, in the order of the pages; without names, all without a mistake."""
+    from loadgen.report.study.library import planned_studies
+    from loadgen.report.study.record import PlannedStudy
     from loadgen.report.study.site import in_order
     from loadgen.study.study_file import read_study, study_names
 
     if not names:
-        return readable_studies(study_names())
+        return planned_studies(study_names())
     files = {file.path.resolve(): file for file in map(read_study, names)}
-    return in_order(files.values()), []
+    return [PlannedStudy.of(file) for file in in_order(files.values())], ()
 
 
-def _contradicting(file: "StudyFile") -> "list[StudyFile]":
+def _contradicting(file: "StudyFile") -> "Sequence[PlannedStudy]":
     """The other studies with claims that contradict those of a study."""
-    from loadgen.report.study.library import readable_studies
+    from loadgen.report.study.library import planned_studies, readable_studies
     from loadgen.study.study_file import study_names
 
     ids = {other.id for claim in file.study.claims for other in claim.contradicts}
     others, _ = readable_studies(name for name in study_names() if name != file.study.name)
-    return [other for other in others if ids & {claim.id for claim in other.study.claims}]
+    found, _ = planned_studies(other.study.name for other in others if ids & {claim.id for claim in other.study.claims})
+    return found
 
 
-def _results(terminal: Terminal, files: "Sequence[StudyFile]") -> "list[StudyResults]":
+def _results(terminal: Terminal, planned: "Sequence[PlannedStudy]") -> "list[StudyResults]":
     """What is on record of these studies; nothing in a database that is not there yet."""
-    from loadgen.report.study.record import PlannedStudy, Record
+    from loadgen.report.study.record import Record
     from loadgen.report.study.results import results_of
 
-    planned = [PlannedStudy.of(file) for file in files]
     try:
         opened = terminal.open()
     except NotFoundError:

@@ -7,6 +7,7 @@ from loadgen.analysis.document.run import RunDocument
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 from loadgen.store.sweep_progress import SweepsProgress
+from loadgen.study.coordinates import check_coordinates
 from loadgen.study.measured import series_on
 from loadgen.study.points import Point, compared_points, on_one_gpu, points_of
 from loadgen.study.served import served_of
@@ -39,7 +40,9 @@ class PlannedStudy:
         """Raises UsageError for a mistake in the file, or in another study that it names."""
         variants = variants_of(file)
         points = points_of(file, variants) if variants else ()
-        return cls(file, variants, points, compared_points(file), on_one_gpu(points))
+        beside = compared_points(file)
+        check_coordinates(file, (*points, *beside))
+        return cls(file, variants, points, beside, on_one_gpu(points))
 
     def with_tiny_models(self) -> "PlannedStudy":
         """The same, with the points of tiny models. Raises UsageError."""

@@ -41,6 +41,35 @@ def test_a_study_of_ones_own_by_its_path(cli: Cli, measured: None, tmp_path: Pat
     assert "2 of 2 points" in (tmp_path / "mine.html").read_text()
 
 
+WRONG = """title: Mine
+question: Why?
+servers: [{profile: deepseek-v2-lite}]
+loads: [{wave: [1, 4], lengths: [128]}]
+panels: [{title: T, y: output_tokens_per_s, x: batchh}]
+"""
+
+
+@pytest.mark.parametrize("command", [("plan",), ("report", "-o", "mine.html"), ("report", "--json"), ("plot",)])
+def test_a_coordinate_that_no_point_has_is_refused_as_by_plan(
+    cli: Cli, measured: None, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "mine.yaml").write_text(WRONG)
+    said = cli("study", command[0], "mine.yaml", *command[1:])
+    assert (said.code, said.out) == (2, "")
+    assert "unknown coordinate 'batchh' at 'panels.0.x' in mine.yaml line 5; did you mean 'batch'?" in said.err
+    assert not (tmp_path / "mine.html").exists()
+
+
+def test_a_study_with_a_mistake_is_left_out_of_all(cli: Cli, measured: None, tmp_path: Path) -> None:
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "mine.yaml").write_text(WRONG)
+    said = cli("study", "report", "-o", "pages")
+    assert said.code == 0
+    assert "left out: unknown coordinate 'batchh'" in said.err
+    assert (tmp_path / "pages" / "fig06.html").exists()
+    assert not (tmp_path / "pages" / "mine.html").exists()
+
+
 def test_without_a_database_nothing_is_measured(cli: Cli, tmp_path: Path) -> None:
     said = cli("study", "report", "table1", "-o", "table1.html")
     assert said.code == 0

@@ -23,7 +23,7 @@ question: Which is faster?
 servers: [{profile: deepseek-v2-lite}]
 loads: [{wave: [1, 64], lengths: [128]}]
 claims:
-  - {id: grows, place: here, says: It grows., compare: {kind: trend, axis: batch, direction: increases}}
+  - {id: grows, place: here, says: It grows., compare: {kind: trend, axis: batch, direction: increases, where: {model: deepseek-v2-lite}}}
   - id: faster
     place: here
     says: One is faster than the other.
@@ -47,14 +47,16 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return made
 
 
-def study(folder: Path, more: str = "") -> StudyFile:
-    (folder / "other.yaml").write_text(OTHER)
-    (folder / "mine.yaml").write_text(MINE + more)
+def study(folder: Path, *, lengths: str = "128", other: str = NAMES[1]) -> StudyFile:
+    """`mine`, compared with a study of the model `other`."""
+    (folder / "other.yaml").write_text(OTHER.replace(NAMES[1], other))
+    mine = MINE.replace(NAMES[1], other).replace("lengths: [128]", f"lengths: [{lengths}]")
+    (folder / "mine.yaml").write_text(f"{mine}compared_with: [{folder / 'other.yaml'}]\n")
     return read_study(str(folder / "mine.yaml"))
 
 
 def test_verdicts_by_series(store: Store, tmp_path: Path) -> None:
-    results = study_results(study(tmp_path), store)
+    results = study_results(study(tmp_path, other="qwen3-30b-a3b"), store)
     (series,) = results.by_series
     assert len(series.points) == 2
     assert {each.claim.id: each.verdict for each in series.judgements} == {
@@ -65,8 +67,7 @@ def test_verdicts_by_series(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_series_that_has_a_part_of_the_study_confirms_nothing(store: Store, tmp_path: Path) -> None:
-    (tmp_path / "longer.yaml").write_text(MINE.replace("lengths: [128]", "lengths: [128, 16384]"))
-    grows = study_results(read_study(str(tmp_path / "longer.yaml")), store).standing[0].judgement
+    grows = study_results(study(tmp_path, lengths="128, 16384"), store).standing[0].judgement
     assert (grows.verdict, len(grows.compared)) == ("inconclusive", 1)
     assert (grows.reason or "").startswith("1 of 2 comparisons")
 
@@ -88,7 +89,7 @@ def test_a_series_with_enough_for_a_verdict_comes_before_a_stronger_one_without(
 
 
 def test_claims_may_compare_with_the_points_of_another_study(store: Store, tmp_path: Path) -> None:
-    results = study_results(study(tmp_path, f"compared_with: [{tmp_path / 'other.yaml'}]\n"), store)
+    results = study_results(study(tmp_path), store)
     (series,) = results.by_series
     assert len(series.points) == 2
     (faster,) = [each for each in series.judgements if each.claim.id == "faster"]
