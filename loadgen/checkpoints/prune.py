@@ -1,6 +1,8 @@
 """Pruning of a checkpoint into a new folder, shard by shard: memory is bounded by the largest tensor, not by the checkpoint."""
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -46,6 +48,7 @@ def prune(
     """
     checkpoint = read_checkpoint(folder)
     moe = read_moe(checkpoint)
+    _check_new(target)  # before the norms, which take minutes
     selection = select(moe, pruning, say)
     shards = _new_shards(moe, pruning, selection)
     document = card.document_of(moe, pruning, selection, sum(shard.weight_bytes for shard in shards))
@@ -103,9 +106,7 @@ def new_folder(target: Path, size_bytes: int) -> Iterator[Path]:
     Raises UsageError, before anything is written, if `target` exists or the disk has less room than `size_bytes`; and if it
     cannot be written to.
     """
-    part = target.with_name(f"{target.name}.part")
-    if target.is_symlink() or target.exists():
-        raise UsageError(f"{target} exists; name a new folder")
+    part = _check_new(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(target.parent).free
@@ -119,9 +120,7 @@ def new_folder(target: Path, size_bytes: int) -> Iterator[Path]:
     try:
         part.mkdir()
     except FileExistsError:
-        raise UsageError(
-            f"{part} exists: another command writes to it, or one was killed; if none does, remove it"
-        ) from None
+        raise _in_use(part) from None
     except OSError as error:
         raise _unwritable(target, error) from None
     try:
@@ -132,6 +131,24 @@ def new_folder(target: Path, size_bytes: int) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise _unwritable(target, error) from None
         raise
+
+
+def _check_new(target: Path) -> Path:
+    """Return the folder to write to before it takes the name `target`. Raises UsageError if one of them, or no way to it, is there."""
+    part = target.with_name(f"{target.name}.part")
+    if target.is_symlink() or target.exists():
+        raise UsageError(f"{target} exists; name a new folder")
+    if part.exists():
+        raise _in_use(part)
+    if any(parent.is_file() for parent in target.parents):
+        raise _unwritable(target, NotADirectoryError())
+    if not os.access(next(parent for parent in target.absolute().parents if parent.exists()), os.W_OK):
+        raise _unwritable(target, PermissionError(errno.EACCES, "no permission"))
+    return part
+
+
+def _in_use(part: Path) -> UsageError:
+    return UsageError(f"{part} exists: another command writes to it, or one was killed; if none does, remove it")
 
 
 def _unwritable(target: Path, error: OSError) -> UsageError:

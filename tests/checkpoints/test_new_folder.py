@@ -80,3 +80,27 @@ def test_a_place_that_takes_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(UsageError, match=r"file/pruned cannot be written: .*; name another folder"):
         prune(write(tmp_path / "source"), tmp_path / "file" / "pruned", HALF)
+
+
+@pytest.mark.parametrize("taken", ["pruned", "pruned.part", "file"])
+def test_a_place_that_is_taken_is_seen_before_norms_are_computed(tmp_path: Path, taken: str) -> None:
+    source = write(tmp_path / "source")
+    target = tmp_path / "file" / "pruned" if taken == "file" else tmp_path / "pruned"
+    (tmp_path / taken).touch()
+    said: list[str] = []
+    with pytest.raises(UsageError):
+        prune(source, target, HALF, said.append)
+    assert said == []
+    prune(source, tmp_path / "elsewhere", HALF, said.append)
+    assert said[0].startswith("computing the norms of layer")
+
+
+def test_a_folder_without_permission_is_seen_before_norms_are_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write(tmp_path / "source")
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != tmp_path)  # root may write everywhere
+    said: list[str] = []
+    with pytest.raises(UsageError, match="pruned cannot be written: no permission; name another folder"):
+        prune(source, tmp_path / "new" / "pruned", HALF, said.append)
+    assert said == []
