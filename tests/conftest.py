@@ -24,6 +24,7 @@ LONGEST = (
     "real/test_vllm_models.py",
     "real/test_vllm_studies.py",
     "real/test_vllm_accuracy.py",
+    "real/test_vllm_vision.py",
     "real/test_vllm_sweep.py",
     "real/test_vllm_behind_proxy.py",
     "real/test_litellm.py",
@@ -53,7 +54,12 @@ LONGEST = (
 # Files of which one worker takes all, by what they share.
 TOGETHER = {
     "real_server": ("test_vllm_sweep.py", "test_vllm_behind_proxy.py", "test_litellm.py", "test_vllm_two_servers.py"),
-    "the port of the tiny profiles": ("test_vllm_models.py", "test_vllm_studies.py", "test_vllm_accuracy.py"),
+    "the port of the tiny profiles": (
+        "test_vllm_models.py",
+        "test_vllm_studies.py",
+        "test_vllm_accuracy.py",
+        "test_vllm_vision.py",
+    ),
 }
 REAL_TIERS = ("vllm", "browser", "wheel", "postgres")
 REAL_PLACES = ("browser", "real", "store", "test_wheel.py")
