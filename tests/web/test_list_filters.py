@@ -83,9 +83,9 @@ def test_those_that_fit_can_be_compared_all_at_once(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("since=monday", "since is &#39;monday&#39;"),
-        ("page=-1", "page is"),
-        ("page=x", "page is"),
+        ("since=monday", "Since is &#39;monday&#39;"),
+        ("page=-1", "Page is"),
+        ("page=x", "Page is"),
         ("modle=x", "did you mean &#39;model&#39;?"),
     ],
 )
