@@ -1,5 +1,8 @@
 """From a configuration to an architecture: what is read, and what is said when something is missing."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from loadgen.errors import ExitCode, ModelError
@@ -7,6 +10,7 @@ from loadgen.moe.architecture import Experts, GroupedQueryAttention, LatentAtten
 from loadgen.moe.families import architecture
 from loadgen.moe.models import model, model_names
 
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "study.md"
 MIXTRAL: dict[str, object] = {
     "model_type": "mixtral",
     "num_hidden_layers": 32,
@@ -82,6 +86,14 @@ def test_an_unknown_family_is_named_with_those_that_are_known() -> None:
         architecture({"model_type": "granitemoe"})
     with pytest.raises(ModelError, match="lacks `model_type`"):
         architecture({})
+
+
+def test_the_families_are_those_of_the_document() -> None:
+    with pytest.raises(ModelError, match="not known") as raised:
+        architecture({"model_type": "granitemoe"})
+    known = str(raised.value).split("known families: ")[1].split(", ")
+    (said,) = re.findall(r"Known families \(`model_type`\) are ([^;]*);", DOCUMENT.read_text(encoding="utf-8"))
+    assert re.findall(r"`(\w+)`", said) == known
 
 
 def test_a_multimodal_configuration_without_its_language_part_is_named() -> None:
