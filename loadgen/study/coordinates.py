@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from loadgen.errors import UsageError, hint, listed
+from loadgen.errors import UsageError, listed
 from loadgen.study.claims import Value
-from loadgen.study.points import Point, coordinate_values
+from loadgen.study.points import Point, coordinate_hint, coordinate_values
 from loadgen.study.schema import Panel
 from loadgen.study.study_file import StudyFile
 
@@ -65,7 +65,7 @@ def _selected(selection: object, path: str) -> Iterator[tuple[str, Sequence[Valu
 def _check_name(name: str, known: Mapping[str, object], where: str) -> None:
     if name in known:
         return
-    raise UsageError(f"unknown coordinate '{name}' at {where}; {hint(name, known, kind='coordinates')}")
+    raise UsageError(f"unknown coordinate '{name}' at {where}; {coordinate_hint(name, known)}")
 
 
 def _check_values(given: Sequence[Value], known: Sequence[Value], where: str) -> None:

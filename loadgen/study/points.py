@@ -1,6 +1,6 @@
 """The points of a study: each load on each of its servers, and the coordinates by which charts and claims find them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,8 @@ STUDY_TAG = "study:"
 _LENGTHS = frozenset({"lengths", "input_tokens", "output_tokens", "dataset", "trace"})
 """Keys of a load that say how long its requests are."""
 
+_SIZES = ("wave", "concurrency", "rate")
+"""Keys of a load whose value is the coordinate `batch`."""
 
 _OF_SERVERS = (
     "gpus",
@@ -127,6 +129,13 @@ def _load_coordinates(kind: str, size: float, input_tokens: int | None, output_t
     return found
 
 
+def coordinate_hint(name: str, known: Collection[str]) -> str:
+    """Return what to write in place of a coordinate that no point has."""
+    if name in _SIZES and "batch" in known:
+        return f"the '{name}' of a load is the coordinate 'batch'"
+    return hint(name, known, kind="coordinates")
+
+
 def is_at(coordinates: Mapping[str, Value], where: Where) -> bool:
     """Whether a point has one of the values for every coordinate of `where`."""
     return all(
@@ -194,7 +203,7 @@ def points_at(points: Sequence[Point], only: Where) -> tuple[Point, ...]:
     for key, given in only.items():
         known = values.get(key)
         if known is None:
-            raise UsageError(f"unknown coordinate '{key}' in --only; {hint(key, values, kind='coordinates')}")
+            raise UsageError(f"unknown coordinate '{key}' in --only; {coordinate_hint(key, values)}")
         for value in given if isinstance(given, list) else [given]:
             if value not in known:
                 raise UsageError(f"no point of the study has {key} {value}; {listed(known)}")

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from loadgen.errors import ModelError, UsageError, hint
+from loadgen.errors import ModelError, UsageError, hint, nearest
 from loadgen.inputs import FileLine, NamedFiles, Origin, read_yaml
 from loadgen.moe.models import model
 from loadgen.study.accuracy import STUDY_FIGURES
@@ -116,5 +116,5 @@ def _check_models(names: Iterable[str], where: str) -> None:
 def _check_figure(key: str, where: str) -> None:
     if key in STUDY_FIGURES:
         return
-    to_do = hint(key, STUDY_FIGURES, otherwise="docs/method.md lists the figures")
-    raise UsageError(f"unknown figure '{key}' at {where}; {to_do}")
+    near = nearest(key, STUDY_FIGURES, similarity=0.5)  # `e2e_s` is short for `e2e_latency_s`
+    raise UsageError(f"unknown figure '{key}' at {where}; {hint(near or key, STUDY_FIGURES, kind='figures')}")

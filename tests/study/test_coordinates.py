@@ -40,6 +40,9 @@ def test_studies_that_come_with_loadgen_have_none(name: str) -> None:
         ("a: {batch: 16}", "a: {batches: 16}", r"^unknown coordinate 'batches' at 'claims.0.compare.a.batches' in .* line 12; .*'batch'\?"),
         ("a: {batch: 16}", "a: {batch: 64}", r"'claims.0.compare.a.batch' in .* line 12 is 64, which no point has; known values: 1, 16$"),
         ("{length: 128}", "{lenght: 128}", r"^unknown coordinate 'lenght' at 'claims.0.compare.where.lenght' in .* line 12; .*'length'\?"),
+        ("x: batch", "x: concurrency", r"^unknown coordinate 'concurrency' at .* line 7; the 'concurrency' of a load is the coordinate 'batch'$"),
+        ("x: batch", "x: rate", r"^unknown coordinate 'rate' at .* line 7; the 'rate' of a load is the coordinate 'batch'$"),
+        ("a: {batch: 16}", "a: {wave: 16}", r"^unknown coordinate 'wave' at .* line 12; the 'wave' of a load is the coordinate 'batch'$"),
         ("axis: batch", "axis: colour", r"^unknown coordinate 'colour' at 'claims.1.compare.axis' in .* line 13; known coordinates: hardware, model, profile"),
     ],
 )  # fmt: skip

@@ -94,6 +94,8 @@ def test_points_of_another_study(tmp_path: Path) -> None:
         ("kind: trend, axis: batch, direction: increases", "kind: fact, model: olmo, facts: {layers: 1}", "'claims.0.compare.model' in mine.yaml line 12: there is no model 'olmo'"),
         ("kind: trend, axis: batch, direction: increases", "kind: fact, model: olmoe-1b-7b, facts: {layers: x}", "'claims.0.compare' in mine.yaml line 12 has 'layers' 'x', which must be a whole number"),
         ("y: output_tokens_per_s", "y: output_token_per_s", "unknown figure 'output_token_per_s' at 'panels.0.y' in mine.yaml line 10; did you mean 'output_tokens_per_s'?"),
+        ("y: output_tokens_per_s", "y: e2e_s", "unknown figure 'e2e_s' at 'panels.0.y' in mine.yaml line 10; did you mean 'e2e_latency_s'?"),
+        ("y: output_tokens_per_s", "y: colour", "unknown figure 'colour' at 'panels.0.y' in mine.yaml line 10; known figures: ttft_s, "),
         ("loads:\n  - {wave: [1, 16], lengths: [128]}\n", "", "'loads' in mine.yaml is missing; say what to send"),
         ("title: Mine\n", "title: Mine\npoints_of: fig06\n", "'servers' in mine.yaml line 5 and 'points_of' in mine.yaml line 3 exclude each other"),
         ("id: a", "id: A b", "'claims.0.id' in mine.yaml line 12"),

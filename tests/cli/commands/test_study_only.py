@@ -26,6 +26,10 @@ def test_values_are_read_as_in_a_file(given: list[str] | None, only: Where) -> N
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (
+            ("fig06", "--only", "rate=2"),
+            "unknown coordinate 'rate' in --only; the 'rate' of a load is the coordinate 'batch'",
+        ),
         (("fig06", "--only", "modle=x"), "unknown coordinate 'modle' in --only; did you mean 'model'?"),
         (("fig06", "--only", "batch=5"), "no point of the study has batch 5; known values: 1, 4, 8"),
         (("table1",), "the study table1 is arithmetic and needs no server"),
