@@ -55,9 +55,9 @@ def _parse(url: str) -> URL:
     except (ArgumentError, ValueError):  # the latter for a port that is no number
         parsed = None
     if parsed is None:
-        raise StoreError(
-            f"the database {shown_url(url)!r} is no database URL: write sqlite:///FILE.db, for example sqlite:///loadgen.db"
-        )
+        shown = shown_url(url)
+        to_write = "FILE.db, for example sqlite:///loadgen.db" if "@" in url or "://" in url or not url else url
+        raise StoreError(f"the database {shown!r} is no database URL: write sqlite:///{to_write}")
     if parsed.drivername not in ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"):
         raise StoreError(
             f"the database kind {parsed.drivername!r} is not supported: use sqlite:///FILE.db or postgresql://HOST/NAME"

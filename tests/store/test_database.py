@@ -48,8 +48,9 @@ def without_privileges() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
-        ("results.db", "the database 'results.db' is no database URL: write sqlite:///FILE.db"),
-        ("", "the database '' is no database URL"),
+        ("results.db", "the database 'results.db' is no database URL: write sqlite:///results.db"),
+        ("/data/x.db", "the database '/data/x.db' is no database URL: write sqlite:////data/x.db"),
+        ("", "the database '' is no database URL: write sqlite:///FILE.db, for example sqlite:///loadgen.db"),
         ("mysql://localhost/x", "the database kind 'mysql' is not supported: use sqlite:///FILE.db or postgresql://"),
         ("sqlite+aiosqlite:///x.db", "the database kind 'sqlite+aiosqlite' is not supported"),
         ("sqlite://x.db", "lacks a slash: write sqlite:///FILE.db, with three slashes"),

@@ -207,7 +207,7 @@ def unknown_tokenizer(name: str, named_by: str) -> str:
     """That a model's tokenizer cannot be found, in a sentence. `named_by`: how to name one."""
     is_path = name.startswith((".", "/", "~"))
     what = f"there is no tokenizer in {name}" if is_path else f"the tokenizer of '{name}' is not known here"
-    return f"{what}, and log-likelihoods need it; name the folder of the model's {named_by}"
+    return f"{what}, and log-likelihoods need it; name the folder of the model {named_by}"
 
 
 def _shortened(words: str) -> str:

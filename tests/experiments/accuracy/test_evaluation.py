@@ -258,7 +258,10 @@ def test_choices_need_log_likelihoods_and_a_tokenizer(
     fake = FakeLmEval(tmp_path)
     with pytest.raises(UsageError, match="the tokenizer of 'm' is not known here"):
         evaluated(fake, url, tasks="copy_choice", limit=4)
-    with pytest.raises(UsageError, match="there is no tokenizer in /nowhere, and log-likelihoods need it"):
+    with pytest.raises(
+        UsageError,
+        match=r"there is no tokenizer in /nowhere, and log-likelihoods need it; name the folder of the model with --tokenizer PATH$",
+    ):
         prepare_accuracy(Accuracy(tasks=["copy_choice"], tokenizer="/nowhere"), {lm_eval.VARIABLE: str(fake.program)})
     evaluated(fake, url, tasks="copy_choice", limit=4, tokenizer=str(tmp_path))
     model = json.loads(fake.value("--model_args"))
