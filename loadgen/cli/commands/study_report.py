@@ -176,8 +176,8 @@ def _results(terminal: Terminal, planned: "Sequence[PlannedStudy]") -> "list[Stu
 
     try:
         opened = terminal.open()
-    except NotFoundError:
-        terminal.note(f"nothing is measured yet: there is no {terminal.shown_db}")
+    except NotFoundError as error:
+        terminal.note(f"nothing is on record: {error}")
         return [results_of(each, None) for each in planned]
     with opened as store:
         record = Record.of(store)

@@ -73,7 +73,7 @@ def test_a_study_with_a_mistake_is_left_out_of_all(cli: Cli, measured: None, tmp
 def test_without_a_database_nothing_is_measured(cli: Cli, tmp_path: Path) -> None:
     said = cli("study", "report", "table1", "-o", "table1.html")
     assert said.code == 0
-    assert "nothing is measured yet" in said.err
+    assert f"nothing is on record: there is no database {tmp_path / 'loadgen.db'} yet: measure" in said.err
     assert "Qwen3-30B-A3B" in (tmp_path / "table1.html").read_text()
 
 
