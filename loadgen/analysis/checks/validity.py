@@ -1,7 +1,7 @@
 """May the figures be believed? The closed list of checks, and the verdict that they give.
 
-Every limit stands here once. docs/method.md has each next to what is compared with it and the measurements behind it; a test holds
-the two together.
+Every limit stands here once. docs/method.md has each next to what is compared with it and the
+measurements behind it; a test compares codes and limits.
 """
 
 from typing import cast
