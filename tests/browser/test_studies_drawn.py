@@ -135,3 +135,16 @@ def test_one_file_is_drawn_and_can_be_printed(folder: Path, open_page: Callable[
     assert not page.locator("table.values").first.is_visible()
     assert "is not printed" in page.locator("p.on-paper").first.inner_text()
     assert page.locator("table.claims").first.is_visible()
+
+
+def test_the_report_of_all_studies_is_one_file(browser: Any) -> None:
+    page = browser.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((RESULTS.parent / "docs" / "study-report.html").as_uri())
+    frame = page.frame_locator("#page")
+    frame.locator("a[href='fig03.html']").first.click()
+    frame.get_by_role("heading", name="TTFT, ITL and end-to-end latency of language models", level=1).wait_for()
+    assert page.url.endswith("#fig03.html")
+    frame.locator("canvas, svg.marks").first.wait_for()
+    assert all(url.startswith(("file:", "about:", "data:", "blob:")) for url in asked)
