@@ -31,7 +31,7 @@ class Efficiency:
     link_ratio: float = 1.0
     step_overhead_s: float = 0.0
     layer_overhead_s: float = 0.0
-    sequence_overhead_s: float = 0.0  # of each sequence that gets an output token, in each step
+    sequence_overhead_s: float = 0.0  # of each token that passes the head, in each step
     graph_tokens: int | None = None  # None: no step is too large for a graph
     layer_launch_s: float = 0.0
     piece_launch_s: float = 0.0

@@ -29,16 +29,17 @@ class Step:
     Counts may be means over many steps.
     """
 
-    decode_sequences: float = 0  # one token each
+    decode_sequences: float = 0
     decode_context_tokens: float = 0  # keys attended to, summed over the sequences, each one's new token included
     chunks: tuple[PrefillChunk, ...] = ()
+    decode_tokens: int = 1  # of each decoding sequence; more where drafted tokens are checked
 
     @property
     def tokens(self) -> float:
         """Tokens that pass the layers."""
-        return self.decode_sequences + sum(chunk.tokens for chunk in self.chunks)
+        return self.decode_sequences * self.decode_tokens + sum(chunk.tokens for chunk in self.chunks)
 
     @property
     def sampled(self) -> float:
-        """Sequences that get an output token; only these pass the head."""
-        return self.decode_sequences + sum(1 for chunk in self.chunks if chunk.last)
+        """Tokens that pass the head: the last of each prompt, and all of the decoding sequences."""
+        return self.decode_sequences * self.decode_tokens + sum(1 for chunk in self.chunks if chunk.last)

@@ -94,7 +94,7 @@ class StageWork:
         """Scores and their weighted sum of values. Cached keys and values are read once for each sequence, new ones written."""
         cached = step.decode_context_tokens + sum(chunk.context_tokens for chunk in step.chunks) + step.tokens
         moved = step.tokens * 2 * self._query_size * self.layers
-        flops = step.decode_context_tokens * self.flops_per_pair.decode + sum(
+        flops = step.decode_tokens * step.decode_context_tokens * self.flops_per_pair.decode + sum(
             chunk.attended_pairs * self.flops_per_pair.prefill + chunk.start * self.flops_per_pair.cached_token
             for chunk in step.chunks
         )

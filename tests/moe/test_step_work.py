@@ -28,6 +28,14 @@ def test_a_large_batch_reads_all_weights_but_the_embedding() -> None:
     assert weights(works) == pytest.approx(2 * (46_702_792_704 - 32_000 * 4_096) + 1000 * 4_096 * 2, rel=1e-12)
 
 
+def test_a_sequence_that_checks_drafted_tokens_reads_its_cache_once_and_passes_the_head_with_all_of_them() -> None:
+    checked, each = works_of("qwen3-8b", Step(16, 1600, decode_tokens=4)), works_of("qwen3-8b", Step(64, 6400))
+    assert checked["head"] == each["head"]
+    assert checked["attention"].flops == each["attention"].flops
+    kv_bytes = 36 * 2 * 8 * 128 * 2  # layers, keys and values, heads, size, bytes
+    assert checked["attention"].cache_bytes == kv_bytes * (1600 + 64)
+
+
 def test_one_token_reads_its_two_experts_of_eight() -> None:
     works = works_of("mixtral-8x7b", Step(1, 1))
     assert works["attention_projections"].weight_bytes == 32 * 2 * 4_096 * (32 + 8) * 128 * 2

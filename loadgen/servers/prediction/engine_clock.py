@@ -73,9 +73,9 @@ class EngineClock:
     def _finish_oldest(self) -> Iterator[tuple[Sequence, float]]:
         plan = self._steps.await_oldest()
         arrived_s = self._steps.hand_out(len(plan.sampled), [self._steps.now_s])
-        for sequence, times_s in zip(plan.sampled, arrived_s, strict=True):
+        for sequence, tokens, times_s in zip(plan.sampled, plan.tokens, arrived_s, strict=True):
             if not sequence.is_cancelled:
-                yield sequence, float(times_s[0])
+                yield from [(sequence, float(times_s[0]))] * tokens
         self.scheduler.finish(plan)
 
     def _take_arrivals(self) -> None:

@@ -11,9 +11,11 @@ from loadgen.errors import ModelError
 from loadgen.moe.architecture import Architecture
 from loadgen.moe.hardware import Hardware
 from loadgen.moe.parameters import distinct_experts_of_made_up, expected_distinct_experts
+from loadgen.moe.placement import Parallelism
 from loadgen.moe.roofline import Roofline
 from loadgen.moe.step_work import Precisions
-from loadgen.servers.prediction.engine_steps import EngineModel
+from loadgen.servers.prediction.drafts import DraftedCosts, Drafting, costs_of_pass, drafting_of
+from loadgen.servers.prediction.engine_steps import CostOf, EngineModel
 from loadgen.servers.prediction.fitted import Calibration, calibration_for
 from loadgen.servers.prediction.scheduler import BLOCK_TOKENS, SchedulerLimits
 from loadgen.servers.prediction.step_cost import RooflineCosts
@@ -22,6 +24,7 @@ from loadgen.servers.profiles.flag_syntax import canonical, length
 from loadgen.servers.profiles.layout import Layout, layout
 from loadgen.servers.profiles.memory_fit import Memory, memory
 from loadgen.servers.profiles.schema import Argument, ServerProfile
+from loadgen.servers.profiles.subject import draft_of
 
 _ENGINES = ("vllm",)
 _GIB = 2**30
@@ -63,32 +66,40 @@ def deployment_of(
     Raises UnpredictableError, NoMemoryError, and ModelError for sizes that do not divide.
     """
     found, flags = layout(arguments), canonical(arguments)
-    if flags.get("speculative-config") is not None:
-        raise UnpredictableError("speculative decoding: how many drafted tokens are accepted cannot be computed")
+    drafting, draft = _draft(flags)
     if found.precision is None:
         raise UnpredictableError(
             f"the bytes of its weights are not known ({flags.get('quantization') or flags.get('dtype')})"
         )
-    needed = memory(architecture, found, hardware.memory_bytes)
+    needed = memory(architecture, found, hardware.memory_bytes, draft)
     assert needed is not None, "the precision is known"
     if needed.problem is not None:
         raise NoMemoryError(f"on {hardware.title}, {needed.problem}", is_cache=needed.kv_cache > 0)
     limits = _limits(flags, found, needed, hardware)
     fitted = calibration or calibration_for(hardware)
     graph_tokens = 0 if flags.get("enforce-eager") is True else min(_MAX_GRAPH_TOKENS, 2 * limits.max_num_seqs)
+    efficiency = replace(fitted.efficiency, graph_tokens=graph_tokens)
     roofline = Roofline(
         architecture,
         hardware,
         parallelism=found.parallelism,
         precisions=Precisions(found.precision, found.kv_precision),
-        efficiency=replace(fitted.efficiency, graph_tokens=graph_tokens),
+        efficiency=efficiency,
         distinct_experts=distinct_experts_of_made_up(architecture)
         if has_made_up_routers
         else expected_distinct_experts,
     )
+    cost_of: CostOf = RooflineCosts.of(roofline, fitted.costs)
+    if drafting is not None and draft is not None:
+        over = Parallelism(tensor=found.draft_tensor or found.parallelism.tensor)
+        precisions = Precisions(kv_cache=found.kv_precision)
+        of_draft = Roofline(draft, hardware, parallelism=over, precisions=precisions, efficiency=efficiency)
+        of_pass = RooflineCosts.of(of_draft, costs_of_pass(fitted.costs, draft))
+        cost_of = DraftedCosts(cost_of, of_pass, drafting.tokens)
+        limits = replace(limits, draft_tokens=drafting.tokens, tokens_per_step=drafting.tokens_per_step)
     engine = EngineModel(
         limits=limits,
-        cost_of=RooflineCosts.of(roofline, fitted.costs),
+        cost_of=cost_of,
         front_end=fitted.front_end,
         steps_in_flight=2 if limits.plans_ahead else found.parallelism.pipeline,
     )
@@ -113,6 +124,20 @@ def deployment_of_profile(profile: ServerProfile, architecture: Architecture | N
         return deployment_of(architecture, arguments(profile), hardware)
     except ModelError as error:
         raise UnpredictableError(str(error)) from error
+
+
+def _draft(flags: Mapping[str, object]) -> tuple[Drafting | None, Architecture | None]:
+    """How the engine drafts, and the draft's architecture; None of both without drafts. Raises UnpredictableError."""
+    try:
+        drafting = drafting_of(flags)
+    except ValueError as error:
+        raise UnpredictableError(f"speculative decoding: {error}") from error
+    if drafting is None:
+        return None, None
+    draft = draft_of(drafting.model)
+    if draft is None:
+        raise UnpredictableError(f"speculative decoding: the architecture of {drafting.model} is not known")
+    return drafting, draft
 
 
 def _limits(flags: Mapping[str, object], found: Layout, needed: Memory, hardware: Hardware) -> SchedulerLimits:

@@ -95,15 +95,14 @@ def _on_copy(
 
 
 def _records(run: RunSpec, replies: list[tuple[Request, Reply]]) -> Records:
-    """A row for each request, a chunk for each token. The reply begins with its first token and ends with its last."""
+    """A row for each request, a chunk for the tokens that arrive at once. The reply begins with its first token and ends with its last."""
     count = len(replies)
-    counts = np.array([len(reply.token_s) for _, reply in replies], np.int64)
-    arrival_ns = np.concatenate([_ns(reply.token_s) for _, reply in replies])
-    arrival_start = starts(counts)
+    output_tokens = np.array([len(reply.token_s) for _, reply in replies], np.int32)
+    chunks = [np.unique(_ns(reply.token_s), return_counts=True) for _, reply in replies]
+    arrival_ns = np.concatenate([times_ns for times_ns, _ in chunks])
+    arrival_start = starts(np.array([len(times_ns) for times_ns, _ in chunks], np.int64))
     sent_ns = _ns(np.array([reply.sent_s for _, reply in replies]))
     prompt_tokens = np.array([request.prompt_tokens for request, _ in replies], np.int32)
-    output_tokens = counts.astype(np.int32)
-    tokens = len(arrival_ns)
     return Records(
         index=np.arange(count, dtype=np.int32),
         slot=np.array([reply.caller if reply.caller >= 0 else at for at, (_, reply) in enumerate(replies)], np.int32),
@@ -127,9 +126,9 @@ def _records(run: RunSpec, replies: list[tuple[Request, Reply]]) -> Records:
         server_timing=[None] * count,
         arrival_start=arrival_start,
         arrival_ns=arrival_ns,
-        arrival_tokens=np.ones(tokens, np.int32),
-        arrival_choice=np.zeros(tokens, np.int16),
-        arrival_coalesced=np.zeros(tokens, np.bool_),
+        arrival_tokens=np.concatenate([tokens for _, tokens in chunks]).astype(np.int32),
+        arrival_choice=np.zeros(len(arrival_ns), np.int16),
+        arrival_coalesced=np.zeros(len(arrival_ns), np.bool_),
     )
 
 

@@ -7,6 +7,9 @@ no waiting sequence is admitted in such a step. A prompt is admitted when the ca
 
 Steps are planned ahead: `plan` takes what a step needs, `finish` returns what it has made, and several plans may lie in
 between. There is no clock, no randomness and no input or output.
+
+With drafts, a sequence that decodes computes its last token and the drafted ones in each step, and gets as many tokens as are
+accepted and one more. How many that is on average is stated; each sequence gets the whole number that keeps nearest to it.
 """
 
 from collections import deque
@@ -16,6 +19,8 @@ from loadgen.moe.step import PrefillChunk, Step
 
 BLOCK_TOKENS = 16
 """Tokens in a block of vLLM's KV cache on NVIDIA GPUs."""
+
+_ROUNDING = 1e-9  # so that ten steps of 2.2 tokens make 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,8 @@ class SchedulerLimits:
     kv_blocks: int
     # Whether a sequence is planned again before its last token is known (vLLM's asynchronous scheduling).
     plans_ahead: bool = True
+    draft_tokens: int = 0  # proposed to each decoding sequence in each step
+    tokens_per_step: float = 1.0  # that it gets on average: those accepted, and the model's own
 
 
 @dataclass(slots=True)
@@ -39,6 +46,7 @@ class Sequence:
     computed: int = 0  # tokens whose keys and values are in the cache, those of planned steps included
     planned: int = 0  # output tokens of all planned steps
     made: int = 0  # output tokens of finished steps
+    decoded: int = 0  # planned steps in which it decodes
     blocks: int = 0
     admitted: bool = False  # it runs, and has not been preempted since
     preemptions: int = 0
@@ -57,10 +65,11 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A planned step. `sampled` are the sequences that get an output token from it."""
+    """A planned step. `sampled` are the sequences that get output tokens from it, and `tokens` how many each."""
 
     step: Step
     sampled: tuple[Sequence, ...]
+    tokens: tuple[int, ...]
 
 
 @dataclass(slots=True)
@@ -100,7 +109,7 @@ class Scheduler:
         if not preempted:
             budget = self.limits.max_num_batched_tokens - sum(tokens for _, tokens in chosen)
             chosen += self._admit(budget)
-        return _plan_of(chosen) if chosen else None
+        return self._plan_of(chosen) if chosen else None
 
     def finish(self, plan: Plan) -> list[Sequence]:
         """Count the output tokens of a step, and return the sequences that have all of theirs, whose blocks are free again.
@@ -108,10 +117,10 @@ class Scheduler:
         Steps finish in the order in which they were planned.
         """
         ended = []
-        for sequence in plan.sampled:
+        for sequence, tokens in zip(plan.sampled, plan.tokens, strict=True):
             if sequence.is_cancelled:
                 continue
-            sequence.made += 1
+            sequence.made += tokens
             if sequence.made == sequence.output_tokens:
                 ended.append(sequence)
                 self._release(sequence)
@@ -123,9 +132,9 @@ class Scheduler:
     def unchanged_steps(self) -> int:
         """For how many steps from now on every running sequence decodes one token and nothing else happens.
 
-        0 if the next step is another kind. Arrivals are the caller's to watch: see `admits_next`.
+        0 if the next step is another kind, or with drafts. Arrivals are the caller's to watch: see `admits_next`.
         """
-        if not self.running or not self.limits.plans_ahead or self.admits_next():
+        if not self.running or not self.limits.plans_ahead or self.limits.draft_tokens or self.admits_next():
             return 0
         if len(self.running) > self.limits.max_num_batched_tokens or any(each.left != 1 for each in self.running):
             return 0
@@ -146,7 +155,7 @@ class Scheduler:
             each.computed += steps
             each.planned += steps
             each.blocks = max(each.blocks, _blocks(each.computed))
-        return Plan(first, tuple(self.running))
+        return Plan(first, tuple(self.running), (1,) * len(self.running))
 
     def finish_decoded(self, plan: Plan, steps: int) -> None:
         """Finish so many of the steps that `decode` planned at once, all but the last at most."""
@@ -172,7 +181,8 @@ class Scheduler:
             self.running[:] if self.limits.plans_ahead else [each for each in self.running if each.made == each.planned]
         )
         for sequence in ready:
-            tokens = min(sequence.left, budget)
+            drafted = self.limits.draft_tokens if sequence.left == 1 and sequence.planned else 0
+            tokens = min(sequence.left + drafted, budget) if sequence.left else 0
             if not tokens:
                 continue
             while sequence.admitted and not self._reserve(sequence, tokens):
@@ -217,22 +227,32 @@ class Scheduler:
         self.free_blocks += sequence.blocks
         sequence.blocks = 0
 
+    def _plan_of(self, chosen: list[tuple[Sequence, int]]) -> Plan:
+        """Make the step, and count its tokens on its sequences. One that has output and lacks one token decodes."""
+        sampled, chunks, decoding, context = list[tuple[Sequence, int]](), [], 0, 0
+        for sequence, tokens in chosen:
+            last = tokens >= sequence.left
+            made = 1 if last else 0
+            if sequence.left == 1 and sequence.planned:
+                made = self._accepted(sequence)
+                decoding += 1
+                context += sequence.computed + tokens
+                sequence.decoded += 1
+                sequence.computed += made
+            else:
+                chunks.append(PrefillChunk(tokens, sequence.computed, last=last))
+                sequence.computed += tokens
+            if made:
+                sequence.planned += made
+                sampled.append((sequence, made))
+        step = Step(decoding, context, tuple(chunks), 1 + self.limits.draft_tokens)
+        return Plan(step, tuple(each for each, _ in sampled), tuple(made for _, made in sampled))
 
-def _plan_of(chosen: list[tuple[Sequence, int]]) -> Plan:
-    """Make the step, and count its tokens on its sequences. One token of a sequence that has output is decoding."""
-    sampled, chunks, decoding, context = [], [], 0, 0
-    for sequence, tokens in chosen:
-        last = tokens == sequence.left
-        if tokens == 1 and last and sequence.planned:
-            decoding += 1
-            context += sequence.computed + 1
-        else:
-            chunks.append(PrefillChunk(tokens, sequence.computed, last=last))
-        sequence.computed += tokens
-        if last:
-            sequence.planned += 1
-            sampled.append(sequence)
-    return Plan(Step(decoding, context, tuple(chunks)), tuple(sampled))
+    def _accepted(self, sequence: Sequence) -> int:
+        """The output tokens of its next decoding step, none beyond its last."""
+        mean, done = self.limits.tokens_per_step, sequence.decoded
+        made = int((done + 1) * mean + _ROUNDING) - int(done * mean + _ROUNDING)
+        return min(made, sequence.output_tokens - sequence.planned)
 
 
 def _blocks(tokens: int) -> int:

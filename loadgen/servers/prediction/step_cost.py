@@ -40,7 +40,7 @@ class RooflineCosts:
     layer_launch_s: float
     piece_launch_s: float
     costs: EngineCosts
-    _known: dict[tuple[float, int], StepCost] = field(default_factory=dict, repr=False, compare=False)
+    _known: dict[tuple[float, int, int], StepCost] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, roofline: Roofline, costs: EngineCosts) -> "RooflineCosts":
@@ -59,7 +59,7 @@ class RooflineCosts:
             return self._cost(step)
         mean = step.decode_context_tokens / step.decode_sequences
         place = int(mean // _GRID_TOKENS)
-        low, high = (self._at(step.decode_sequences, each) for each in (place, place + 1))
+        low, high = (self._at(step, each) for each in (place, place + 1))
         share = mean / _GRID_TOKENS - place
         return StepCost(
             low.launch_s,
@@ -67,11 +67,12 @@ class RooflineCosts:
             low.interval_s + share * (high.interval_s - low.interval_s),
         )
 
-    def _at(self, sequences: float, place: int) -> StepCost:
+    def _at(self, step: Step, place: int) -> StepCost:
         """The cost of a decoding step at a point of the grid."""
-        key = sequences, place
+        key = step.decode_sequences, step.decode_tokens, place
         if key not in self._known:
-            self._known[key] = self._cost(Step(sequences, sequences * place * _GRID_TOKENS))
+            context = step.decode_sequences * place * _GRID_TOKENS
+            self._known[key] = self._cost(replace(step, decode_context_tokens=context))
         return self._known[key]
 
     def _cost(self, step: Step) -> StepCost:

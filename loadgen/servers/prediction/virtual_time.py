@@ -26,7 +26,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """When a request was sent, by which caller, and when each of its output tokens arrived."""
+    """When a request was sent, by which caller, and when each of its output tokens arrived: those of one chunk at once."""
 
     sent_s: float
     token_s: FloatArray
@@ -104,8 +104,9 @@ class _Serving:
 
     def _deliver(self, plan: Plan, times_s: Sequence[float]) -> None:
         """Hand out the tokens of equal steps that ended at those times."""
-        for sequence, arrived_s in zip(plan.sampled, self.steps.hand_out(len(plan.sampled), times_s), strict=True):
-            self.tokens[sequence.number].append(arrived_s)
+        arrived_s = self.steps.hand_out(len(plan.sampled), times_s)
+        for sequence, tokens, its_s in zip(plan.sampled, plan.tokens, arrived_s, strict=True):
+            self.tokens[sequence.number].append(its_s if tokens == 1 else np.repeat(its_s, tokens))
 
     def _decode(self, steps: int) -> None:
         """Plan steps that all decode the same sequences, and finish all before the last, as `run` does one by one."""

@@ -13,7 +13,7 @@ from loadgen.inputs import Origin
 from loadgen.moe.architecture import Architecture
 from loadgen.moe.context import Context, context
 from loadgen.moe.families import architecture
-from loadgen.moe.models import configuration, model, model_names, overlaid
+from loadgen.moe.models import configuration, known_as, model, model_names, overlaid
 from loadgen.servers.profiles.command import arguments, environment
 from loadgen.servers.profiles.layout import layout, overrides
 from loadgen.servers.profiles.schema import Argument, ServerProfile
@@ -56,8 +56,9 @@ def known_context(profile: ServerProfile, arguments: Mapping[str, Argument]) -> 
 
 
 def draft_of(name: str) -> Architecture | None:
-    """The architecture of a draft model by its id or folder; None where nobody knows."""
-    served = _configuration_of(None, name, {})
+    """The architecture of a draft model by its id or folder, or by the name of a folder elsewhere; None where nobody knows."""
+    named = known_as(name) if is_path(name) and folder_of(name) is None else None
+    served = _configuration_of(named if named in model_names() else None, name, {})
     return None if served is None else architecture(served)
 
 

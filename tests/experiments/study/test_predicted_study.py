@@ -62,6 +62,16 @@ def test_the_steady_state_of_a_closed_loop() -> None:
     assert found["requests_per_s"] == pytest.approx(4 / 3)
 
 
+def test_tokens_that_are_accepted_together_are_one_chunk() -> None:
+    limits = SchedulerLimits(8, 100, 1000, draft_tokens=3, tokens_per_step=2.0)
+    engine = EngineModel(limits, lambda step: StepCost(0.0, 1.0, 1.0))
+    run = replace(WAVE, shape=Wave(1), output_tokens=6)
+    records = predict_run(run, Deployment(engine, 1, 1, None), "2026-01-01T00:00:00+00:00").records
+    assert records.arrival_ns.tolist() == [1_000_000_000, 2_000_000_000, 3_000_000_000, 4_000_000_000]
+    assert records.arrival_tokens.tolist() == [1, 2, 2, 1]
+    assert records.output_tokens.tolist() == [6]
+
+
 def test_an_open_loop_counts_from_when_a_request_is_due() -> None:
     run = replace(WAVE, shape=OpenLoop(0.1, arrivals="constant"), requests=32)
     assert figures(run, deployment())["e2e_latency_s"] == 3.0

@@ -132,3 +132,36 @@ def test_unchanged_steps_end_with_the_shortest_reply_or_the_free_blocks() -> Non
 def test_a_request_that_the_cache_cannot_hold_even_alone_is_refused() -> None:
     with pytest.raises(ValueError, match="a request of 5 blocks does not fit a KV cache of 4"):
         scheduler((60, 5), blocks=4)
+
+
+def test_a_step_with_drafts_checks_all_of_them_and_gets_the_stated_number_of_tokens() -> None:
+    made = Scheduler(SchedulerLimits(8, 100, 1000, draft_tokens=3, tokens_per_step=2.5))
+    made.add(Sequence(0, 10, 9))
+    found = []
+    for _ in range(5):
+        plan = planned(made)
+        found.append((shape(plan.step), plan.step.tokens, plan.tokens))
+        made.finish(plan)
+    assert found == [
+        ((0, 0, [(10, 0, True)]), 10, (1,)),
+        ((1, 10 + 4, []), 4, (2,)),  # 2.5 a step: two, then three
+        ((1, 12 + 4, []), 4, (3,)),
+        ((1, 15 + 4, []), 4, (2,)),
+        ((1, 17 + 4, []), 4, (1,)),  # three, of which one is asked for
+    ]
+    assert made.plan() is None
+    assert made.free_blocks == 1000
+
+
+def test_drafted_tokens_take_their_place_in_the_cache_and_in_the_budget() -> None:
+    made = Scheduler(SchedulerLimits(8, 20, 1000, draft_tokens=3, tokens_per_step=1.0))
+    made.add(Sequence(0, 14, 5))
+    made.finish(planned(made))
+    assert made.free_blocks == 999
+    made.add(Sequence(1, 40, 1))
+    plan = planned(
+        made
+    )  # 15 to 18 are checked: a second block; 16 of the step's 20 tokens are left to the other prompt
+    assert shape(plan.step) == (1, 18, [(16, 0, False)])
+    assert made.free_blocks == 1000 - 2 - 1
+    assert made.unchanged_steps() == 0
