@@ -54,7 +54,8 @@ def test_the_parsers_of_both_ends_of_the_range_were_read() -> None:
 def test_a_flag_that_is_gone_is_found(tmp_path: Path) -> None:
     path = tmp_path / "old.yaml"
     path.write_text(
-        "extends: vllm\ndescription: of an older release\nmodel: any/model\narguments: {max-num-partial-prefills: 2}\n"
+        "extends: mixtral-tp4\ndescription: as of 0.26\nneeds: {gpus: 4, gpu_memory_gb: 80}\n"
+        "arguments: {max-num-partial-prefills: 2}\n"
     )
     file = read_profile(str(path))
     assert mistakes(file, "0.26.0") == []
