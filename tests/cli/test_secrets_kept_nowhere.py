@@ -1,21 +1,20 @@
 """Keys, header values and passwords: sent where they belong, and found nowhere else, even when the server repeats them."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from loadgen.cli.console.terminal import Terminal
 from tests.cli.conftest import Cli
+from tests.servers.http_server import QuietHandler, listening
 
 FLAGS = ("--model", "m", "--concurrency", "2", "--input-tokens", "8", "--output-tokens", "2", "--requests", "12")
 HEADERS = ("--api-key-env", "THE_KEY", "--header", "x-team=h3ader-s3cret")
 
 
-class Echo(BaseHTTPRequestHandler):
+class Echo(QuietHandler):
     """An OpenAI-like server which repeats the request's headers in every error; a few answers are in order."""
 
     protocol_version = "HTTP/1.1"
@@ -25,10 +24,10 @@ class Echo(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         listing = {"data": [{"id": "m", "owned_by": "acme"}]}
-        self._send(200, "application/json", listing) if self.path == "/v1/models" else self._send(404, "text/plain", {})
+        self.respond(200, listing) if self.path == "/v1/models" else self.respond(404, {}, "text/plain")
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
+        self.read_body()
         kind = type(self)
         kind.heard.append({name.lower(): value for name, value in self.headers.items()})
         number, kind.answered = kind.answered, kind.answered + 1
@@ -38,35 +37,19 @@ class Echo(BaseHTTPRequestHandler):
         ending: dict[str, object] = {"choices": [{"index": 0, "text": "b", "finish_reason": "length"}]}
         if number >= kind.broken_from:
             if number % 2:
-                self._send(429, "application/json", {"error": {"message": echo}})
+                self.respond(429, {"error": {"message": echo}})
                 return
             ending = {"error": {"message": echo, "code": 500}}
         events = "".join(f"data: {json.dumps(each)}\n\n" for each in (chunk, ending)) + "data: [DONE]\n\n"
-        self._send(200, "text/event-stream", events)
-
-    def _send(self, status: int, kind: str, content: object) -> None:
-        body = (content if isinstance(content, str) else json.dumps(content)).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        return
+        self.respond(200, events, "text/event-stream")
 
 
 @pytest.fixture(params=[0, 4], ids=["from the warm-up on", "after some answers in order"])
 def echo(request: pytest.FixtureRequest) -> Iterator[tuple[str, type[Echo]]]:
     """The URL of an echo and what it heard."""
     handler = type("Handler", (Echo,), {"broken_from": request.param, "heard": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", handler
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with listening(handler) as url:
+        yield url, handler
 
 
 @pytest.mark.loopback

@@ -1,9 +1,43 @@
 """A small HTTP server in a thread, for as long as a block lasts."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from typing import Any
+
+
+class QuietHandler(BaseHTTPRequestHandler):
+    """A handler that logs nothing."""
+
+    def read_body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+
+    def read_json(self) -> Any:
+        return json.loads(self.read_body())
+
+    def respond(
+        self,
+        status: int,
+        content: object,
+        content_type: str = "application/json",
+        *,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Send a whole response of a stated length: bytes as they are, text as UTF-8, anything else as JSON."""
+        if not isinstance(content, bytes):
+            content = (content if isinstance(content, str) else json.dumps(content)).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(content)))
+        for name, value in headers:
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
 
 
 @contextmanager

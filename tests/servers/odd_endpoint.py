@@ -4,10 +4,9 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from tests.servers.http_server import listening
+from tests.servers.http_server import QuietHandler, listening
 
 Refusal = tuple[int, Any]  # status, and a document or bytes
 Refuse = Callable[[dict[str, Any]], Refusal | None]
@@ -30,7 +29,7 @@ class OddEndpoint:
 def odd_endpoint(endpoint: OddEndpoint) -> Iterator[str]:
     """The base URL of it."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
@@ -40,7 +39,7 @@ def odd_endpoint(endpoint: OddEndpoint) -> Iterator[str]:
 
         def do_POST(self) -> None:
             endpoint.heard.append(self.path)
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = self.read_json()
             path = self.path.partition("?")[0]
             if path not in endpoint.paths:
                 self._whole(*endpoint.pages.get(path, (404, {"detail": "Not Found"})))
@@ -71,17 +70,7 @@ def odd_endpoint(endpoint: OddEndpoint) -> Iterator[str]:
             self._whole(200, content, "text/event-stream")
 
         def _whole(self, status: int, document: Any, kind: str = "application/json") -> None:
-            content = document if isinstance(document, bytes) else json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            for name, value in endpoint.headers if status != 200 else ():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: object) -> None:
-            return
+            self.respond(status, document, kind, headers=endpoint.headers if status != 200 else ())
 
     with listening(Handler) as url:
         yield url

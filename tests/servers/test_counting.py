@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from loadgen.servers.counting import LONG_PROMPT_TOKENS, chunk_counts_to_ask, en
 from loadgen.servers.endpoint import EndpointFacts, probe
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.servers.simulator.options import Tells
-from tests.servers.http_server import listening
+from tests.servers.http_server import QuietHandler, listening
 
 Counts = tuple[ChunkCounts, ...]
 
@@ -36,9 +35,9 @@ def test_what_a_server_tells_is_found_out(endpoint: Endpoint, tells: Tells, told
 def strict(refused: set[str], status: int, heard: list[dict[str, Any]]) -> Iterator[str]:
     """A server that answers `status` to a body with any of the `refused` fields, else one chunk with what was asked for."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = self.read_json()
             heard.append(body)
             fields = set(body) | set(body.get("stream_options", {}))
             choice = {"index": 0, "text": "x", "token_ids": [7] if "return_token_ids" in fields else None}
@@ -47,9 +46,6 @@ def strict(refused: set[str], status: int, heard: list[dict[str, Any]]) -> Itera
             self.send_response(status if fields & refused else 200)
             self.end_headers()
             self.wfile.write(b"" if fields & refused else event)
-
-        def log_message(self, format: str, *args: object) -> None:
-            return
 
     with listening(Handler) as url:
         yield url
@@ -80,17 +76,14 @@ def test_a_field_that_is_refused_is_left_out(refused: set[str], told: Counts, st
 
 @pytest.mark.loopback
 def test_a_usage_in_the_last_chunk_alone_does_not_run() -> None:
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
+            self.read_body()
             self.send_response(200)
             self.end_headers()
             for usage in (None, {"completion_tokens": 2}):
                 document = {"choices": [{"index": 0, "text": "x"}]} | ({"usage": usage} if usage else {})
                 self.wfile.write(b"data: " + json.dumps(document).encode() + b"\n\n")
-
-        def log_message(self, format: str, *args: object) -> None:
-            return
 
     with listening(Handler) as url:
         assert enquire(facts_of(url, "openai"), "m", "completions", ()).chunk_counts == ()

@@ -5,7 +5,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from loadgen.errors import ServerError, UsageError
 from loadgen.servers.endpoint import EndpointFacts, check_lengths, error_text, is_alive, probe
 from loadgen.servers.reported_tokens import token_counter
 from loadgen.servers.server_url import normalise_url
-from tests.servers.http_server import listening
+from tests.servers.http_server import QuietHandler, listening
 
 Answers = dict[str, tuple[int, Any]]  # path -> status and JSON body
 
@@ -30,22 +29,14 @@ VLLM: Answers = {
 def served(answers: Answers, heard: list[tuple[str, dict[str, str], bytes]] | None = None) -> Iterator[str]:
     """A server that answers by `answers`, 404 otherwise, and notes what it heard; gives its URL."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def _answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            body = self.read_body()
             if heard is not None:
                 heard.append((self.path, dict(self.headers), body))
-            status, document = answers.get(self.path, (404, {"detail": "Not Found"}))
-            content = json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            self.respond(*answers.get(self.path, (404, {"detail": "Not Found"})))
 
         do_GET = do_POST = _answer
-
-        def log_message(self, format: str, *args: object) -> None:
-            return
 
     with listening(Handler) as url:
         yield url

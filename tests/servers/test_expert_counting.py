@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,7 +10,7 @@ import pytest
 from loadgen.errors import ServerError, UsageError
 from loadgen.moe.expert_counts import StepSize
 from loadgen.servers.expert_counting import ExpertCounter, ExpertWatch
-from tests.servers.http_server import listening
+from tests.servers.http_server import QuietHandler, listening
 
 Worker = dict[str, Any]
 
@@ -31,7 +30,7 @@ def worker(
     }
 
 
-class Workers(BaseHTTPRequestHandler):
+class Workers(QuietHandler):
     """Answers each method of the extension with what its class is told to."""
 
     answers: ClassVar[dict[str, tuple[int, Any]]] = {}
@@ -39,20 +38,13 @@ class Workers(BaseHTTPRequestHandler):
     written: ClassVar[list[Worker]] = []  # by the workers of data-parallel copies
 
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        asked = self.read_json()
         method = asked["method"]
         self.asked.append(method)
         for number, each in enumerate(self.written if method == "loadgen_experts_read" else ()):
             Path(asked["kwargs"]["folder"], f"{number}.json").write_text(json.dumps(each))
         status, answer = self.answers.get(method, (200, {"results": [{}]}))
-        body = json.dumps(answer).encode()
-        self.send_response(status if self.path == "/collective_rpc" else 404)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        return
+        self.respond(status if self.path == "/collective_rpc" else 404, answer)
 
 
 @pytest.fixture

@@ -3,14 +3,13 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar
 
 import pytest
 
 from loadgen.servers import endpoint
 from loadgen.servers.endpoint import EndpointFacts, reset_prefix_cache
-from tests.servers.http_server import listening
+from tests.servers.http_server import QuietHandler, listening
 
 FACTS = EndpointFacts(
     base_url="http://127.0.0.1:1",
@@ -26,7 +25,7 @@ FACTS = EndpointFacts(
 )
 
 
-class Cache(BaseHTTPRequestHandler):
+class Cache(QuietHandler):
     """Answers what its class is told to, one answer after the other, the last one for good."""
 
     answers: ClassVar[list[tuple[int, bytes]]] = []
@@ -34,14 +33,7 @@ class Cache(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.asked.append(self.path)
-        status, body = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        return
+        self.respond(*(self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]))
 
 
 @pytest.fixture

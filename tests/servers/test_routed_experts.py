@@ -2,9 +2,7 @@
 
 import base64
 import io
-import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +11,7 @@ import pytest
 
 from loadgen.errors import ServerError, UsageError
 from loadgen.servers.routed_experts import counts_of_replies, experts_of_replies, parse_routed_experts
-from tests.servers.http_server import listening
+from tests.servers.http_server import QuietHandler, listening
 
 # 3 tokens × 3 layers × top-2 of 4 experts, as vLLM 0.32 writes it; the first layer is dense, and stays zero.
 CHOSEN = [[[0, 0], [3, 1], [0, 1]], [[0, 0], [3, 2], [0, 1]], [[0, 0], [1, 3], [1, 0]]]
@@ -88,7 +86,7 @@ def test_replies_that_do_not_fit_are_refused(replies: Any, experts: int, layers:
         counts_of_replies("m", [np.array(each, dtype=np.int64) for each in replies], experts=experts, layers=layers)
 
 
-class Completions(BaseHTTPRequestHandler):
+class Completions(QuietHandler):
     """Answers every completion alike, and notes what was asked."""
 
     status: ClassVar[int] = 200
@@ -96,15 +94,8 @@ class Completions(BaseHTTPRequestHandler):
     bodies: ClassVar[list[dict[str, Any]]] = []
 
     def do_POST(self) -> None:
-        self.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        body = json.dumps(self.reply).encode()
-        self.send_response(self.status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        return
+        self.bodies.append(self.read_json())
+        self.respond(self.status, self.reply)
 
 
 @pytest.fixture

@@ -1,13 +1,11 @@
 """A server's counters and gauges: what is read of its page, and when."""
 
 import gzip
-import threading
 import time
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -15,7 +13,7 @@ from loadgen.analysis.server.engine_names import VLLM
 from loadgen.servers import telemetry
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.servers.telemetry import Scrape, Telemetry, parse, scrape
-from tests.servers.http_server import listening
+from tests.servers.http_server import QuietHandler, listening
 
 PAGE = """\
 # HELP python_info x
@@ -90,7 +88,7 @@ def test_a_gauge_that_is_a_share_is_averaged_over_engines() -> None:
     )
 
 
-class Handler(BaseHTTPRequestHandler):
+class Unreadable(QuietHandler):
     """Answers that no client can read: not what their encoding says, or without an end."""
 
     def do_GET(self) -> None:
@@ -105,20 +103,12 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"this is no gzip")
 
-    def log_message(self, format: str, *args: object) -> None:
-        return
-
 
 @pytest.fixture
 def unreadable() -> Iterator[str]:
     """The URL of a server of such answers."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with listening(Unreadable) as url:
+        yield url
 
 
 @pytest.mark.loopback
@@ -175,7 +165,7 @@ GZIP = {"Content-Encoding": "gzip"}
 def test_a_page_gives_what_it_says_or_nothing(
     status: int, headers: dict[str, str], body: bytes, values: dict[str, float] | None
 ) -> None:
-    class Page(BaseHTTPRequestHandler):
+    class Page(QuietHandler):
         def do_GET(self) -> None:
             self.send_response(status)
             for name, value in headers.items():
@@ -183,9 +173,6 @@ def test_a_page_gives_what_it_says_or_nothing(
             self.end_headers()
             with suppress(OSError):
                 self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            return
 
     with listening(Page) as url, Telemetry(f"{url}/metrics") as readings:
         pass

@@ -3,13 +3,12 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 
 from tests.cli.conftest import Cli
-from tests.servers.http_server import listening
+from tests.servers.http_server import QuietHandler, listening
 
 pytestmark = pytest.mark.loopback
 
@@ -30,22 +29,22 @@ def gateway(usage: Usage, output_tokens: int | None = None, max_prompt_words: in
     """The URL of a server that answers with words; with `output_tokens`, with as many whatever is asked."""
     seen = 0
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            self._send(404, "application/json", b'{"detail": "Not Found"}')
+            self.respond(404, {"detail": "Not Found"})
 
         def do_POST(self) -> None:
             nonlocal seen
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = self.read_json()
             if not self.path.endswith("completions"):
-                self._send(404, "application/json", b"{}")
+                self.respond(404, {})
                 return
             is_chat = "messages" in body
             text = body["messages"][-1]["content"] if is_chat else body["prompt"]
             if words(text) > max_prompt_words:
-                self._send(400, "application/json", b'{"error": {"message": "the prompt is too long"}}')
+                self.respond(400, {"error": {"message": "the prompt is too long"}})
                 return
             seen += 1
             tokens = body["max_tokens"] if output_tokens is None else output_tokens
@@ -57,17 +56,7 @@ def gateway(usage: Usage, output_tokens: int | None = None, max_prompt_words: in
             if (told := usage(text, seen, tokens)) is not None:
                 events.append({"choices": [], "usage": told})
             stream = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
-            self._send(200, "text/event-stream", stream.encode())
-
-        def _send(self, status: int, content_type: str, content: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: Any) -> None:
-            return
+            self.respond(200, stream, "text/event-stream")
 
     with listening(Handler) as url:
         yield url

@@ -5,7 +5,6 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from threading import Thread
 from typing import Any, ClassVar
@@ -20,12 +19,12 @@ from loadgen.load.image_questions import IMAGE_TASKS, image_question
 from loadgen.spec.accuracy import Accuracy
 from loadgen.store.rows import Evaluation
 from tests.experiments.accuracy.fake_lm_eval import FakeLmEval
-from tests.servers.http_server import listening
+from tests.servers.http_server import QuietHandler, listening
 
 KEY = "sk-of-the-test"
 
 
-class Model(BaseHTTPRequestHandler):
+class Model(QuietHandler):
     """A model that knows every second image, and gives log-likelihoods of prompts if `has_logprobs`."""
 
     protocol_version = "HTTP/1.1"
@@ -33,34 +32,23 @@ class Model(BaseHTTPRequestHandler):
     takes_images: ClassVar[bool] = True
     answers: ClassVar[dict[str, str]] = {}
 
-    def log_message(self, *arguments: object) -> None:
-        """Nothing."""
-
     def do_GET(self) -> None:
         """The list of models."""
         listed = {"object": "list", "data": [{"id": "m", "object": "model", "owned_by": "us"}]}
-        self._answer(200, listed) if self.path == "/v1/models" else self._answer(404, {})
+        self.respond(200, listed) if self.path == "/v1/models" else self.respond(404, {})
 
     def do_POST(self) -> None:
         """A completion or a message."""
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        asked = self.read_json()
         if self.path == "/v1/completions":
             known = {"token_logprobs": [None, -1.0, -2.0, -0.5]} if self.has_logprobs else None
-            self._answer(200, {"choices": [{"index": 0, "text": "x", "logprobs": known}]})
+            self.respond(200, {"choices": [{"index": 0, "text": "x", "logprobs": known}]})
         elif not self.takes_images:
-            self._answer(400, {"error": {"message": "m is not a multimodal model"}})
+            self.respond(400, {"error": {"message": "m is not a multimodal model"}})
         else:
             image, _ = asked["messages"][0]["content"]
             said = self.answers.get(image["image_url"]["url"].rpartition(",")[2], "nothing that I know")
-            self._answer(200, {"choices": [{"index": 0, "message": {"role": "assistant", "content": said}}]})
-
-    def _answer(self, status: int, document: dict[str, Any]) -> None:
-        body = json.dumps(document).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+            self.respond(200, {"choices": [{"index": 0, "message": {"role": "assistant", "content": said}}]})
 
 
 @pytest.fixture
