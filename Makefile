@@ -64,7 +64,7 @@ check: $(DEV) ## lint, format and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	MYPYPATH=scripts $(BIN)/mypy scripts/vllm_cpu.py scripts/litellm_proxy.py scripts/lm_eval_env.py scripts/run_document.py scripts/untyped_keys.py
+	MYPYPATH=scripts $(BIN)/mypy scripts/vllm_cpu.py scripts/litellm_proxy.py scripts/lm_eval_env.py scripts/run_document.py scripts/untyped_keys.py scripts/forked_engine.py
 
 docs: $(DEV) ## write docs/run-document.md from the types
 	@$(BIN)/python scripts/run_document.py

