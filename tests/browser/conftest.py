@@ -36,10 +36,11 @@ FLAGS = [
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """The path of a Chromium."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    """The path of a Chromium: the one without windows, if there is one, takes a third less of a processor."""
+    names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
     if found is None:
-        pytest.skip("no Chromium on this machine: install it (Debian: apt-get install chromium)")
+        pytest.skip("no Chromium on this machine: install it (Debian: apt-get install chromium-headless-shell)")
     return str(found)
 
 
