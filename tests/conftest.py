@@ -12,6 +12,7 @@ from xdist.scheduler import LoadFileScheduling
 from loadgen.engine import worker
 from loadgen.servers.simulator import process as simulator_process
 from tests.forked_workers import ForkedProcess, ForkedSimulator
+from tests.servers.relays import Authority
 
 settings.register_profile("any host", deadline=None)  # how long an example takes is the host's affair
 settings.load_profile("any host")
@@ -112,6 +113,12 @@ def _quick_processes() -> Iterator[None]:
         patch.setattr(worker, "_start_process", ForkedProcess)
         patch.setattr(simulator_process, "_start_process", ForkedSimulator)
         yield
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A certificate authority made for the tests."""
+    return Authority.make(tmp_path_factory.mktemp("tls"))
 
 
 def is_real(item: pytest.Item) -> bool:

@@ -25,11 +25,6 @@ LOAD = (
 )
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority.make(tmp_path_factory.mktemp("tls"))
-
-
 @pytest.fixture
 def tls_port(authority: Authority, simulator: SimulatorProcess) -> Iterator[int]:
     with terminating(authority, simulator.port) as port:

@@ -4,10 +4,9 @@ import asyncio
 import itertools
 import socket
 import ssl
-import subprocess
 import time
-from collections.abc import Coroutine, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import pytest
@@ -26,6 +25,7 @@ from loadgen.engine.wire.open_bodies import FIRST_WAIT_NS, OpenBodies
 from loadgen.engine.wire.sockets import ask_for_kernel_stamps
 from loadgen.engine.wire.transport import StampingTransport, first_reachable
 from tests.engine.fake_wire import CHUNKED_HEAD, EVENTS, HEAD, LAST_CHUNK, Peer, Script, Wire, chunk, event, serving
+from tests.servers.relays import Authority
 
 Result = TypeVar("Result")
 pytestmark = pytest.mark.loopback
@@ -68,23 +68,36 @@ async def ask(transport: StampingTransport, exchange: Exchange, body: bytes = b"
         exchange.logged = None
 
 
+@asynccontextmanager
+async def transport_to(
+    script: Script, tls: ssl.SSLContext | None = None, **options: Any
+) -> AsyncIterator[tuple[StampingTransport, Wire]]:
+    """A transport with `options` to a server that follows `script`."""
+    async with serving(script, tls) as wire:
+        address = resolve("http" if tls is None else "https", "127.0.0.1", wire.port)[0]
+        transport = StampingTransport(address, **options)
+        yield transport, wire
+        transport.close()
+
+
 def carry(
-    script: Script, requests: int = 1, pause_s: float = 0.0, stale_limit_ns: int = STALE_LIMIT_NS
+    script: Script,
+    requests: int = 1,
+    *,
+    pause_s: float = 0.0,
+    body: bytes = b"{}",
+    tls: ssl.SSLContext | None = None,
+    **options: Any,
 ) -> tuple[list[Exchange], list[Reply], Wire]:
     """Send requests one after the other over one transport; the exchanges, what they said, and the server."""
 
     async def main() -> tuple[list[Exchange], Wire]:
-        exchanges = []
-        async with serving(script) as wire:
-            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port)[0], stale_limit_ns)
-            await transport.open()
-            for _ in range(requests):
-                exchange = Exchange()
-                exchanges.append(exchange)
+        exchanges = [Exchange() for _ in range(requests)]
+        async with transport_to(script, tls, **options) as (transport, wire):
+            for exchange in exchanges:
                 async with asyncio.timeout(20):
-                    await ask(transport, exchange)
+                    await ask(transport, exchange, body)
                 await asyncio.sleep(pause_s)
-            transport.close()
         return exchanges, wire
 
     exchanges, wire = run(main())
@@ -148,15 +161,14 @@ def test_events_longer_than_a_buffer_of_the_ring_cost_no_look_through_the_log(
         return reads_of(log, logged)
 
     async def main() -> Exchange:
-        async with serving(answering(CHUNKED_HEAD, long, long, CHUNKS[2], CHUNKS[3], LAST_CHUNK)) as wire:
-            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port)[0])
+        script = answering(CHUNKED_HEAD, long, long, CHUNKS[2], CHUNKS[3], LAST_CHUNK)
+        async with transport_to(script) as (transport, _):
             exchange, ended = Exchange(), asyncio.Event()
             with monkeypatch.context() as counting:
                 counting.setattr(ReadLog, "reads_of", count)
                 transport.start(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}", exchange, lambda _: ended.set())
                 async with asyncio.timeout(20):
                     await ended.wait()
-            transport.close()
             return exchange
 
     assert run(main()).complete
@@ -218,11 +230,9 @@ def test_a_request_lost_late_is_a_failure_and_not_sent_again(stale_limit_ns: int
             if reset:
                 peer.reset()
 
-        async with serving(script) as wire:
-            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port)[0], stale_limit_ns)
+        async with transport_to(script, stale_limit_ns=stale_limit_ns) as (transport, wire):
             for exchange in exchanges:
                 await ask(transport, exchange)
-            transport.close()
         return exchanges, wire
 
     exchanges, wire = run(main())
@@ -346,13 +356,11 @@ def test_a_stamp_tells_when_bytes_came_not_when_the_loop_looked() -> None:
             time.sleep(0.1)  # noqa: ASYNC251 - server and client share this loop: nobody reads now
             await peer.send(*CHUNKS[1:], LAST_CHUNK, pause_s=0)
 
-        async with serving(script) as wire:
-            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port)[0])
+        async with transport_to(script) as (transport, _):
             exchange = Exchange()
             begun = time.time_ns()
             await ask(transport, exchange)
             ended = time.time_ns()
-            transport.close()
         wall_ns, _ = unpack_stamps(exchange.stamps)
         return (int(wall_ns[0]) - begun) / 1e9, (ended - begun) / 1e9
 
@@ -370,15 +378,8 @@ def test_a_large_body_goes_out_while_the_server_reads_slowly() -> None:
         received = len(await peer.request())
         await peer.send(CHUNKED_HEAD, *CHUNKS, LAST_CHUNK)
 
-    async def main() -> Exchange:
-        async with serving(script) as wire:
-            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port)[0])
-            exchange = Exchange()
-            await ask(transport, exchange, body)
-            transport.close()
-            return exchange
-
-    assert read_reply(run(main())).outcome is Outcome.OK
+    _, (reply,), _ = carry(script, body=body)
+    assert reply.outcome is Outcome.OK
     assert received > len(body)
 
 
@@ -387,15 +388,7 @@ def test_an_early_refusal_of_a_large_body_is_an_answer() -> None:
         await peer.reader.readuntil(b"\r\n\r\n")
         await peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n", pause_s=0.1)
 
-    async def main() -> Exchange:
-        async with serving(script) as wire:
-            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port)[0])
-            exchange = Exchange()
-            await ask(transport, exchange, b"x" * 8_000_000)
-            transport.close()
-            return exchange
-
-    reply = read_reply(run(main()))
+    _, (reply,), _ = carry(script, body=b"x" * 8_000_000)
     assert (reply.outcome, reply.http_status) == (Outcome.HTTP_ERROR, 413)
 
 
@@ -418,60 +411,29 @@ def stamping_is_on() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SSLContext]:
-    folder = tmp_path_factory.mktemp("tls")
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    subprocess.run(
-        (
-            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost "
-            f"-addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout {key} -out {certificate}"
-        ).split(),
-        check=True,
-        capture_output=True,
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return certificate, context
-
-
 class TestTls:
     """The same over TLS, with a certificate authority made for the test."""
 
-    def carry(self, context: ssl.SSLContext, script: Script, requests: int) -> tuple[list[Exchange], Wire]:
-        async def main() -> tuple[list[Exchange], Wire]:
-            exchanges = [Exchange() for _ in range(requests)]
-            async with serving(script, context) as wire:
-                transport = StampingTransport(resolve("https", "127.0.0.1", wire.port)[0])
-                for exchange in exchanges:
-                    async with asyncio.timeout(3):
-                        await ask(transport, exchange)
-                transport.close()
-            return exchanges, wire
-
-        return run(main())
-
-    def test_stamps_survive_encryption(
-        self, authority: tuple[Path, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("SSL_CERT_FILE", str(authority[0]))
-        exchanges, wire = self.carry(authority[1], answering(CHUNKED_HEAD, *CHUNKS, LAST_CHUNK), requests=2)
+    def test_stamps_survive_encryption(self, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
+        answer = answering(CHUNKED_HEAD, *CHUNKS, LAST_CHUNK)
+        exchanges, replies, wire = carry(answer, requests=2, tls=authority.context)
         assert wire.connections == 1
-        for exchange in exchanges:
-            reply = read_reply(exchange)
+        for exchange, reply in zip(exchanges, replies, strict=True):
             assert (reply.outcome, len(reply.arrival_reads)) == (Outcome.OK, 3), reply.detail
             assert unpack_stamps(exchange.stamps)[1] == 0
 
     def test_a_goodbye_ends_a_body_of_no_stated_length(
-        self, authority: tuple[Path, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
+        self, authority: Authority, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("SSL_CERT_FILE", str(authority[0]))
-        exchanges, wire = self.carry(authority[1], answering(HEAD + b"\r\n", *EVENTS, then_close=True), requests=2)
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
+        answer = answering(HEAD + b"\r\n", *EVENTS, then_close=True)
+        _, replies, wire = carry(answer, requests=2, tls=authority.context)
         assert wire.connections == 2
-        assert [read_reply(exchange).outcome for exchange in exchanges] == [Outcome.OK] * 2
+        assert [reply.outcome for reply in replies] == [Outcome.OK] * 2
 
-    def test_an_unknown_authority_is_refused(self, authority: tuple[Path, ssl.SSLContext]) -> None:
-        (exchange,), _ = self.carry(authority[1], answering(CHUNKED_HEAD), requests=1)
+    def test_an_unknown_authority_is_refused(self, authority: Authority) -> None:
+        (exchange,), _, _ = carry(answering(CHUNKED_HEAD), tls=authority.context)
         assert exchange.failure is Outcome.CONNECT_ERROR
         assert "certificate verify failed" in (exchange.detail or "")
 
@@ -505,8 +467,7 @@ def test_a_body_left_open_after_done_costs_the_connection_only(end: tuple[bytes,
         await peer.reader.read()  # until the client leaves
 
     async def main() -> None:
-        async with serving(script) as wire:
-            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port)[0], open_bodies=soon_left())
+        async with transport_to(script, open_bodies=soon_left()) as (transport, wire):
             for _ in range(2):
                 exchange = Exchange()
                 exchange.read_at_once = True  # as the first few of a run are
@@ -515,7 +476,6 @@ def test_a_body_left_open_after_done_costs_the_connection_only(end: tuple[bytes,
                 reply = read_reply(exchange)
                 assert (reply.outcome, reply.left_open) == (Outcome.OK, True), reply.detail
             assert wire.connections == transport.opened == 2
-            transport.close()
 
     run(main())
 
@@ -527,13 +487,11 @@ def test_the_event_done_by_itself_is_seen_where_reads_go_by_in_the_log() -> None
         await peer.reader.read()
 
     async def main() -> None:
-        async with serving(script) as wire:
-            address, exchange = resolve("http", "127.0.0.1", wire.port)[0], Exchange()
-            transport = StampingTransport(address, open_bodies=soon_left())
+        async with transport_to(script, open_bodies=soon_left()) as (transport, _):
+            exchange = Exchange()
             await transport.open()
             await asyncio.wait_for(ask(transport, exchange), 5)
             assert read_reply(exchange).left_open
-            transport.close()
 
     run(main())
 
@@ -570,14 +528,12 @@ def test_a_body_that_ends_late_keeps_its_connection() -> None:
             await peer.send(LAST_CHUNK)
 
     async def main() -> None:
-        async with serving(script) as wire:
-            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port)[0])
+        async with transport_to(script) as (transport, wire):
             for _ in range(2):
                 exchange = Exchange()
                 await transport.open()
                 await asyncio.wait_for(ask(transport, exchange), 5)
                 assert (exchange.complete, exchange.left_open_ns) == (True, None)
             assert wire.connections == 1
-            transport.close()
 
     run(main())

@@ -29,11 +29,6 @@ def run(main: Coroutine[Any, Any, Any]) -> Any:
         return runner.run(main)
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority.make(tmp_path_factory.mktemp("tls"))
-
-
 def test_what_asks_for_a_way_through() -> None:
     lines = tunnel_request("fd00::1", 443, PROXY).split(b"\r\n")
     assert lines[0] == b"CONNECT [fd00::1]:443 HTTP/1.1"
