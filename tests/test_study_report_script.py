@@ -1,6 +1,5 @@
 """scripts/study_report.py and the report in the repository: made of the results and studies that are there, in one file."""
 
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -9,18 +8,12 @@ from types import ModuleType
 import pytest
 
 from loadgen.study.study_file import study_names
-
-_SCRIPT = Path(__file__).parent.parent / "scripts" / "study_report.py"
+from tests.scripts import script_module
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("study_report", _SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script_module("study_report")
 
 
 def _files_in(report: str) -> dict[str, str]:

@@ -1,23 +1,19 @@
 """scripts/vllm_cpu.py: what it makes, it makes once, and never through a link into a folder of somebody else's."""
 
-import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-_SCRIPT = Path(__file__).parent.parent / "scripts" / "vllm_cpu.py"
+from tests.scripts import SCRIPTS, script_module
+
+_SCRIPT = SCRIPTS / "vllm_cpu.py"
 
 
 @pytest.fixture
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("vllm_cpu", _SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script_module("vllm_cpu")
 
 
 def _make(folder: Path) -> None:

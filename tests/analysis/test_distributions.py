@@ -1,7 +1,6 @@
 """Values that come in pieces: to the last bit what one array of them gives, in memory or from a file."""
 
 import errno
-import tracemalloc
 from collections.abc import Iterator
 from io import FileIO
 
@@ -14,6 +13,7 @@ from loadgen.analysis import distributions
 from loadgen.analysis.distributions import distribution_of, sum_of
 from loadgen.analysis.stats import PERCENTILE_NAMES, PERCENTILES, FloatArray, distribution
 from loadgen.load.disk import write_all
+from tests.memory import peak_bytes
 
 
 @pytest.fixture(autouse=True)
@@ -56,16 +56,11 @@ def test_many_values_take_no_more_memory_than_few() -> None:
         draw = np.random.default_rng(1)
         return (draw.exponential(size=1000) for _ in range(number))
 
-    def peak_bytes(number: int) -> int:
-        tracemalloc.start()
-        try:
-            distribution_of(pieces(number))
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
+    def bytes_for(number: int) -> int:
+        return peak_bytes(lambda: distribution_of(pieces(number)))
 
-    peak_bytes(2)
-    assert peak_bytes(60) - peak_bytes(2) < 10_000
+    bytes_for(2)
+    assert bytes_for(60) - bytes_for(2) < 10_000
 
 
 @pytest.mark.parametrize("calls_until_full", [0, 1, 3])

@@ -1,6 +1,5 @@
 """What a summary takes in memory besides its records: the same however long the run, and what it does in pieces gives what it would in one."""
 
-import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +15,7 @@ from loadgen.engine.records.record_parts import joined
 from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
 from loadgen.load.workload import Sessions, Workload
 from tests.analysis.conftest import make_lockstep, make_recording, make_row, make_spec
+from tests.memory import peak_bytes
 
 
 @pytest.mark.parametrize("shape", [ClosedLoop(50), OpenLoop(1000.0)])
@@ -31,20 +31,15 @@ def test_summarising_takes_the_same_memory_however_long_the_run(
         monkeypatch.setattr(module, name, 1000)
     once = make_recording(make_lockstep(50, 20))
 
-    def peak_bytes(times: int) -> int:
+    def bytes_for(times: int) -> int:
         records = joined([once.records] * times)
         records.index[:] = np.arange(len(records))
         recording = replace(once, records=records)
-        tracemalloc.start()
-        try:
-            summarise(make_spec(shape), recording)
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
+        return peak_bytes(lambda: summarise(make_spec(shape), recording))
 
-    peak_bytes(2)
+    bytes_for(2)
     few, many = 5, 25  # thousands of requests, 157 bytes each
-    assert (peak_bytes(many) - peak_bytes(few)) / (1000 * (many - few)) < 1
+    assert (bytes_for(many) - bytes_for(few)) / (1000 * (many - few)) < 1
 
 
 @pytest.mark.parametrize(("rows_at_once", "arrivals_at_once"), [(1, 1), (1, 1000), (2, 4), (3, 1), (3, 1000)])

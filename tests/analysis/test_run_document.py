@@ -1,7 +1,5 @@
 """docs/run-document.md is what the types say, and the types have every metric."""
 
-import importlib.util
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
@@ -10,17 +8,13 @@ from loadgen.analysis.document.run import PaperFigures, ProviderTime, Summary
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.stats import Distribution
+from tests.scripts import script_module
 
-_SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "run_document.py"
 _HOLDERS: dict[str, Any] = {"": Summary, "paper": PaperFigures, "provider_time": ProviderTime}
 
 
 def test_the_page_is_what_the_types_say() -> None:
-    spec = importlib.util.spec_from_file_location("run_document", _SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = script_module("run_document")
     assert script.PAGE.read_text(encoding="utf-8") == script.page(), "make docs writes the page anew"
 
 

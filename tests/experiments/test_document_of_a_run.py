@@ -6,22 +6,11 @@ from loadgen.analysis.document.run import RunDocument
 from loadgen.experiments.run_document import SentRun, SweepContext, document_of
 from loadgen.load.shapes import ClosedLoop
 from loadgen.moe.expert_counts import ExpertCounts, StepSize
-from loadgen.servers.endpoint import EndpointFacts
 from loadgen.servers.expert_counting import ExpertCounter, ExpertWatch
 from tests.analysis.conftest import make_lockstep, make_recording, make_spec
+from tests.servers.endpoints import facts_of
 
-SIMULATED = EndpointFacts(
-    base_url="http://predicted",
-    api_url="http://predicted/v1",
-    dialect="vllm",
-    name="prediction",
-    version=None,
-    models=("m",),
-    max_model_len=None,
-    simulated=True,
-    has_tokenize=False,
-    has_metrics=False,
-)
+SIMULATED = facts_of("http://predicted", name="prediction", models=("m",), simulated=True)
 
 
 def test_records_without_a_server_become_a_document() -> None:

@@ -19,6 +19,7 @@ from loadgen.experiments.live import LiveState
 from loadgen.load.shapes import ClosedLoop
 from loadgen.load.spec import RunSpec
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
+from tests.clock import Clock
 
 RUNS = tuple(RunSpec("http://h", "m", ClosedLoop(2), 8, 4, requests=100, seed=seed) for seed in range(2))
 PARTS = (
@@ -28,14 +29,6 @@ PARTS = (
     GroupPart("c", 3, 1, RUNS),
 )
 READY = ServerReady("a", None, was_running=False)  # type: ignore[arg-type]
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 def ended(took_s: float) -> RunEnded:

@@ -24,19 +24,12 @@ from loadgen.load.shapes import ClosedLoop
 from loadgen.load.spec import RunSpec
 from loadgen.store.repository import Store
 from loadgen.store.sweep_progress import SweepsProgress
+from tests.clock import Clock
 from tests.report.documents import specs, sweep_row
 
 RUN = RunSpec("http://h", "m", ClosedLoop(2), 8, 4, requests=100)
 SERVER: ServerDocument = {"url": "http://h", "model": "m", "name": None, "version": None, "simulated": True}
 STARTED = SweepStarted("s1", False, SERVER, (RUN, RUN), kept=0)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 def progressed(elapsed_s: float, done: int, failed: int = 0, ttft_s: tuple[float, ...] = ()) -> RunProgressed:
@@ -56,14 +49,14 @@ def measuring(clock: Clock) -> LiveState:
 
 
 def test_before_anything_is_told_nothing_is_known() -> None:
-    document = LiveState(Clock()).document()
+    document = LiveState(Clock(100.0)).document()
     assert document["run"] is None
     assert document["left_s"] is None
     assert document["trail"]["requests_per_s"] == []
 
 
 def test_the_rate_is_that_of_the_last_seconds() -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     state = measuring(clock)
     assert run_of(state)["requests_per_s"] is None
     for second in range(1, 31):  # one a second, and after the twentieth second three
@@ -75,7 +68,7 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
 
 
 def test_the_warm_up_is_not_counted_with_the_run() -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     state = LiveState(clock)
     state.take(STARTED)
     state.take(PhaseStarted(1, RUN, "warming up"))
@@ -88,7 +81,7 @@ def test_the_warm_up_is_not_counted_with_the_run() -> None:
 
 
 def test_times_to_the_first_token_are_forgotten_after_a_while() -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     state = measuring(clock)
     state.take(progressed(1.0, 1, ttft_s=(0.1, 0.3, 0.2)))
     assert run_of(state)["ttft_s"] == {"p50": 0.2, "max": 0.3, "n": 3}
@@ -97,7 +90,7 @@ def test_times_to_the_first_token_are_forgotten_after_a_while() -> None:
 
 
 def test_the_trail_has_a_gap_where_nobody_said_anything_and_a_bounded_length() -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     state = measuring(clock)
     state.take(progressed(1.0, 1))
     clock.now_s += TRAIL_STEP_S
@@ -114,7 +107,7 @@ def test_the_trail_has_a_gap_where_nobody_said_anything_and_a_bounded_length() -
 
 
 def test_what_ended_is_counted_by_outcome_and_verdict() -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     state = measuring(clock)
     document: Any = {
         "outcomes": {"planned": 100, "ok": 98, "timeout": 2, "dropped": 0},
@@ -129,7 +122,7 @@ def test_what_ended_is_counted_by_outcome_and_verdict() -> None:
 
 
 def test_a_server_that_starts_is_told_until_it_answers() -> None:
-    state = LiveState(Clock())
+    state = LiveState(Clock(100.0))
     state.take(ServerStarting("tiny", "loading weights"))
     assert state.document()["server_stage"] == "tiny: loading weights"
     state.take(ServerReady("tiny", None, False))  # type: ignore[arg-type]  # whose server nobody here looks at

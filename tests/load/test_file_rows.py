@@ -3,7 +3,6 @@
 import gzip
 import json
 import os
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from loadgen.errors import UsageError
 from loadgen.load import file_rows
 from loadgen.load.file_rows import SkippedRow, number_of, open_rows
+from tests.memory import peak_bytes
 
 TWO = [{"prompt": "Größe \u2028 and \x85 and \x0b"}, {"prompt": "😀"}]
 LINES = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in TWO)
@@ -62,11 +62,11 @@ def test_an_array_is_read_piece_by_piece(file: Path, monkeypatch: pytest.MonkeyP
 def test_a_large_array_takes_little_memory(file: Path) -> None:
     with file.open("w") as out:
         out.write("[" + ",\n".join(json.dumps({"prompt": "x" * 20_000}) for _ in range(1000)) + "]")
-    tracemalloc.start()
-    assert sum(1 for _ in open_rows(file, "dataset").rows()) == 1000
-    peak_bytes = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak_bytes < file.stat().st_size / 2
+
+    def read() -> None:
+        assert sum(1 for _ in open_rows(file, "dataset").rows()) == 1000
+
+    assert peak_bytes(read) < file.stat().st_size / 2
 
 
 def test_a_line_that_is_a_list_makes_no_array_of_the_file(file: Path) -> None:

@@ -1,6 +1,5 @@
 """A schedule made in pieces: the same, to the last bit, and its making takes the same memory however long it is."""
 
-import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +12,7 @@ from loadgen.load.schedule import build
 from loadgen.load.shapes import ClosedLoop, OpenLoop
 from loadgen.load.spec import RunSpec
 from loadgen.load.workload import Sessions, SharedPrefix, Workload
+from tests.memory import peak_bytes
 
 CLOSED = RunSpec("http://127.0.0.1:1/v1", "m", ClosedLoop(4), input_tokens=6, output_tokens=7, requests=20)
 SPREAD = Workload(range_ratio=0.5)
@@ -58,13 +58,8 @@ def test_a_long_schedule_takes_no_more_memory_than_a_short_one(
     monkeypatch.setattr(arrivals, "_ARRIVALS_AT_ONCE", 500)
     spec = replace(CLOSED, shape=shape, input_tokens=1, workload=SPREAD)
 
-    def peak_bytes(requests: int) -> int:
-        tracemalloc.start()
-        try:
-            assert len(build(spec, requests, prompt_seed="x", form=RequestForm("vllm")).hash) == 16
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
+    def bytes_for(requests: int) -> int:
+        return peak_bytes(lambda: build(spec, requests, prompt_seed="x", form=RequestForm("vllm")).hash)
 
-    peak_bytes(1000)
-    assert (peak_bytes(8000) - peak_bytes(1000)) / 7000 < 1
+    bytes_for(1000)
+    assert (bytes_for(8000) - bytes_for(1000)) / 7000 < 1

@@ -9,8 +9,8 @@ from loadgen.load.body import Dialect, FieldChange
 from loadgen.load.spec import Endpoint
 from loadgen.servers.asking import RetryPolicy
 from loadgen.servers.counting import MAX_QUESTIONS, Enquiry, enquire
-from loadgen.servers.endpoint import EndpointFacts
 from loadgen.servers.refusals import read_refusal
+from tests.servers.endpoints import facts_of
 from tests.servers.odd_endpoint import OddEndpoint, Refuse, flat, odd_endpoint
 
 LENGTH, OTHER_LENGTH = "max_tokens", "max_completion_tokens"
@@ -19,8 +19,7 @@ RENAMED = (LENGTH, OTHER_LENGTH)
 
 def asked_of(endpoint: OddEndpoint, kind: Endpoint = "chat", dialect: Dialect = "openai") -> Enquiry:
     with odd_endpoint(endpoint) as url:
-        facts = EndpointFacts(url, f"{url}/v1", dialect, "server", None, (), None, False, False, False)
-        return enquire(facts, "m", kind, (), retries=RetryPolicy(pause=lambda wait_s: None))
+        return enquire(facts_of(url, dialect=dialect), "m", kind, (), retries=RetryPolicy(pause=lambda wait_s: None))
 
 
 def named(fields: dict[str, Any]) -> Refuse:
@@ -162,8 +161,7 @@ def test_an_endpoint_that_takes_no_token_ids_gets_text(refusal: tuple[int, Any])
 def test_the_api_is_where_the_endpoint_answers() -> None:
     endpoint = OddEndpoint(paths=("/chat/completions",))
     with odd_endpoint(endpoint) as url:
-        facts = EndpointFacts(url, f"{url}/v1", "openai", "server", None, ("m",), None, False, False, False)
-        assert enquire(facts, "m", "chat", ()).api_url == url
+        assert enquire(facts_of(url, dialect="openai", models=("m",)), "m", "chat", ()).api_url == url
 
 
 def test_nothing_that_was_sent_is_taken_for_a_name() -> None:

@@ -9,28 +9,23 @@ import pytest
 
 from loadgen.servers.asking import ASK_AGAIN_LIMIT_S, MAX_TIMEOUTS, Asker, RetryPolicy, UnansweredError
 from loadgen.servers.http_client import fetch
+from tests.clock import Clock
 
 Step = int | tuple[int, str] | type[Exception]  # a status, one with a Retry-After, or what goes wrong
 
 
-class Clock:
-    """Time that passes while somebody waits."""
+class WaitsHeard(Clock):
+    """Time that passes while somebody waits, and the waits that were announced."""
 
     def __init__(self) -> None:
-        self.now_s = 0.0
+        super().__init__()
         self.waits: list[tuple[str, float]] = []
-
-    def __call__(self) -> float:
-        return self.now_s
-
-    def pause(self, wait_s: float) -> None:
-        self.now_s += wait_s
 
     def hear(self, why: str, wait_s: float) -> None:
         self.waits.append((why, wait_s))
 
 
-def asked(steps: Iterable[Step], clock: Clock, limit_s: float = ASK_AGAIN_LIMIT_S) -> tuple[int | str, int]:
+def asked(steps: Iterable[Step], clock: WaitsHeard, limit_s: float = ASK_AGAIN_LIMIT_S) -> tuple[int | str, int]:
     """The status in the end, or why there is none, and how often the server was asked; the last step lasts for ever."""
     script = list(steps)
     count = 0
@@ -45,7 +40,7 @@ def asked(steps: Iterable[Step], clock: Clock, limit_s: float = ASK_AGAIN_LIMIT_
         return httpx2.Response(status, headers={} if retry_after is None else {"Retry-After": retry_after})
 
     with httpx2.Client(transport=httpx2.MockTransport(handle)) as client:
-        asker = Asker(client, (), 5.0, RetryPolicy(limit_s, clock.hear, clock, clock.pause))
+        asker = Asker(client, (), 5.0, RetryPolicy(limit_s, clock.hear, clock, clock.sleep))
         try:
             return asker.ask("http://h/v1/completions", b"{}").status, count
         except UnansweredError as error:
@@ -80,12 +75,12 @@ def asked(steps: Iterable[Step], clock: Clock, limit_s: float = ASK_AGAIN_LIMIT_
     ],
 )
 def test_what_is_asked_again_and_how_often(steps: list[Step], end: int | str, count: int) -> None:
-    assert asked(steps, Clock()) == (end, count)
+    assert asked(steps, WaitsHeard()) == (end, count)
 
 
 @pytest.mark.parametrize("limit_s", [1.0, 10.0, ASK_AGAIN_LIMIT_S])
 def test_a_busy_server_is_asked_no_longer_than_the_limit(limit_s: float) -> None:
-    clock = Clock()
+    clock = WaitsHeard()
     end, count = asked([503], clock, limit_s)
     assert end == "HTTP 503"
     assert count == len(clock.waits) + 1
@@ -94,11 +89,11 @@ def test_a_busy_server_is_asked_no_longer_than_the_limit(limit_s: float) -> None
 
 
 def test_a_retry_after_is_obeyed() -> None:
-    clock = Clock()
+    clock = WaitsHeard()
     assert asked([(503, "7.5"), 200], clock) == (200, 2)
     assert clock.waits == [("HTTP 503", 7.5)]
     at = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
-    clock = Clock()
+    clock = WaitsHeard()
     assert asked([(503, at), 200], clock) == (200, 2)
     assert 25 < clock.now_s <= 30
 

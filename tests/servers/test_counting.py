@@ -12,9 +12,10 @@ from loadgen.load.body import ChunkCounts, Dialect
 from loadgen.load.spec import Endpoint
 from loadgen.servers.asking import ASK_AGAIN_LIMIT_S, RetryPolicy
 from loadgen.servers.counting import LONG_PROMPT_TOKENS, chunk_counts_to_ask, enquire
-from loadgen.servers.endpoint import EndpointFacts, probe
+from loadgen.servers.endpoint import probe
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.servers.simulator.options import Tells
+from tests.servers.endpoints import facts_of
 from tests.servers.http_server import QuietHandler, listening
 
 Counts = tuple[ChunkCounts, ...]
@@ -51,10 +52,6 @@ def strict(refused: set[str], status: int, heard: list[dict[str, Any]]) -> Itera
         yield url
 
 
-def facts_of(url: str, dialect: Dialect) -> EndpointFacts:
-    return EndpointFacts(url, f"{url}/v1", dialect, "server", None, (), None, False, False, False)
-
-
 @pytest.mark.loopback
 @pytest.mark.parametrize("status", [400, 422])
 @pytest.mark.parametrize(
@@ -69,7 +66,7 @@ def facts_of(url: str, dialect: Dialect) -> EndpointFacts:
 def test_a_field_that_is_refused_is_left_out(refused: set[str], told: Counts, status: int) -> None:
     heard: list[dict[str, Any]] = []
     with strict(refused, status, heard) as url:
-        assert enquire(facts_of(url, "openai"), "m", "completions", ()).chunk_counts == told
+        assert enquire(facts_of(url, dialect="openai"), "m", "completions", ()).chunk_counts == told
     assert heard[0]["max_tokens"] == 2
     assert not (refused & set(heard[-1]) and told)
 
@@ -86,7 +83,7 @@ def test_a_usage_in_the_last_chunk_alone_does_not_run() -> None:
                 self.wfile.write(b"data: " + json.dumps(document).encode() + b"\n\n")
 
     with listening(Handler) as url:
-        assert enquire(facts_of(url, "openai"), "m", "completions", ()).chunk_counts == ()
+        assert enquire(facts_of(url, dialect="openai"), "m", "completions", ()).chunk_counts == ()
 
 
 @pytest.mark.loopback
@@ -101,7 +98,7 @@ def test_a_server_in_trouble_is_taken_for_what_its_dialect_promises(dialect: Dia
         now_s += wait_s
 
     with strict({"model"}, 503, heard) as url:
-        facts = facts_of(url, dialect)
+        facts = facts_of(url, dialect=dialect)
         found = enquire(
             facts,
             "m",
@@ -139,5 +136,5 @@ def test_long_prompts_are_not_asked_to_be_sent_back(told: Counts, prompt_tokens:
 def test_the_first_question_has_ids_that_the_vocabulary_has(ids: tuple[int, ...], sent: list[int]) -> None:
     heard: list[dict[str, Any]] = []
     with strict(set(), 400, heard) as url:
-        enquire(replace(facts_of(url, "vllm"), prompt_ids=ids), "m", "completions", ())
+        enquire(replace(facts_of(url), prompt_ids=ids), "m", "completions", ())
     assert heard[0]["prompt"] == sent

@@ -14,6 +14,7 @@ from loadgen.servers.endpoint import EndpointFacts, check_lengths, error_text, i
 from loadgen.servers.reported_tokens import token_counter
 from loadgen.servers.server_url import normalise_url
 from tests.servers.http_server import QuietHandler, listening
+from tests.servers.launcher.launches import free_port
 
 Answers = dict[str, tuple[int, Any]]  # path -> status and JSON body
 
@@ -40,13 +41,6 @@ def served(answers: Answers, heard: list[tuple[str, dict[str, str], bytes]] | No
 
     with listening(Handler) as url:
         yield url
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize(

@@ -9,20 +9,10 @@ import pytest
 
 from loadgen.servers import endpoint
 from loadgen.servers.endpoint import EndpointFacts, reset_prefix_cache
+from tests.servers.endpoints import facts_of
 from tests.servers.http_server import QuietHandler, listening
 
-FACTS = EndpointFacts(
-    base_url="http://127.0.0.1:1",
-    api_url="http://127.0.0.1:1/v1",
-    dialect="vllm",
-    name="vLLM",
-    version="0.32.0",
-    models=("m",),
-    max_model_len=None,
-    simulated=False,
-    has_tokenize=True,
-    has_metrics=True,
-)
+FACTS = facts_of("http://127.0.0.1:1", has_tokenize=True, has_metrics=True)
 
 
 class Cache(QuietHandler):

@@ -25,20 +25,21 @@ from loadgen.experiments.run_document import MeasuredRun
 from loadgen.experiments.saving import Keeper, UnsavedError, save_within_s
 from loadgen.store.failures import UnavailableError
 from loadgen.store.repository import Store
+from tests.clock import Clock
 from tests.store.conftest import MakeDocument, MakeSweep
 
 Change = Callable[[Path], None]
 
 
-class Clock:
+class EventfulClock(Clock):
     """Time that passes only while somebody sleeps, and what happens after so many seconds."""
 
     def __init__(self) -> None:
-        self.now_s = 0.0
+        super().__init__()
         self.then: Callable[[float], None] = lambda now_s: None
 
     def sleep(self, seconds: float) -> None:
-        self.now_s += seconds
+        super().sleep(seconds)
         self.then(self.now_s)
 
 
@@ -49,7 +50,7 @@ class Sweep:
         self.store = Store.open(f"{url.partition('?')[0]}?timeout=0")
         self.path = cast(Path, self.store.path)
         self.store.add_sweep(make_sweep("s1"))
-        self.clock, self.stop = Clock(), Stop()
+        self.clock, self.stop = EventfulClock(), Stop()
         self.events: list[Event] = []
         self.records, self._make_document = records, make_document
         self.keeper = Keeper(

@@ -1,7 +1,6 @@
 """`Records` through the database: whatever a run can bring home comes back as it was."""
 
 import tempfile
-import tracemalloc
 from collections.abc import Iterator
 from dataclasses import fields
 from itertools import count
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from loadgen.engine.records.record import MISSING, CountedBy, Outcome, Records
 from loadgen.engine.records.record_parts import take
 from loadgen.store.repository import Store
+from tests.memory import peak_bytes
 
 INT32 = st.integers(0, 2**31 - 1)
 MOMENT = st.integers(MISSING + 1, 2**63 - 1) | st.just(MISSING)
@@ -114,18 +114,13 @@ def test_a_run_is_read_back_without_all_its_rows_as_objects(
     monkeypatch.setattr("loadgen.store.request_rows.ROWS_AT_ONCE", 100)
     few, many = 300, 1500
 
-    def peak_bytes(rows: int) -> int:
+    def bytes_for(rows: int) -> int:
         run_id = add_run(store, take(records, np.zeros(rows, np.int64)), number=rows)
-        tracemalloc.start()
-        try:
-            store.records(run_id)
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
+        return peak_bytes(lambda: store.records(run_id))
 
-    peak_bytes(few)  # what is loaded once
-    few_bytes = peak_bytes(few + 1)
-    assert (peak_bytes(many) - few_bytes) / (many - few) < 700  # its columns twice, 250 bytes a row; as objects 2,000
+    bytes_for(few)  # what is loaded once
+    few_bytes = bytes_for(few + 1)
+    assert (bytes_for(many) - few_bytes) / (many - few) < 700  # its columns twice, 250 bytes a row; as objects 2,000
 
 
 def test_what_is_missing_is_null_in_the_database(

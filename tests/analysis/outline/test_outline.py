@@ -1,7 +1,6 @@
 """The outline of a run: each value counted once, extremes kept, the same in pieces as in one, and small."""
 
 import json
-import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +23,7 @@ from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
 from loadgen.load.spec import RunSpec
 from tests.analysis.conftest import make_lockstep, make_recording, make_row, make_spec
 from tests.analysis.summaries import summarise
+from tests.memory import peak_bytes
 
 SHAPES = [ClosedLoop(50), OpenLoop(1000.0), Wave(50)]
 
@@ -142,19 +142,14 @@ def test_it_takes_the_same_memory_however_long_the_run(monkeypatch: pytest.Monke
     monkeypatch.setattr(outline_distribution, "EXACT", 1000)
     spec, once = make_spec(shape), lockstep()
 
-    def peak_bytes(times: int) -> int:
+    def bytes_for(times: int) -> int:
         records = joined([once] * times)
         figures = figures_of(spec, records)
-        tracemalloc.start()
-        try:
-            outline(measured_of(spec, records), figures)
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
+        return peak_bytes(lambda: outline(measured_of(spec, records), figures))
 
-    peak_bytes(2)
+    bytes_for(2)
     few, many = 5, 25  # thousands of requests, 157 bytes each; the tail is a hundredth of the values
-    assert (peak_bytes(many) - peak_bytes(few)) / (1000 * (many - few)) < 8
+    assert (bytes_for(many) - bytes_for(few)) / (1000 * (many - few)) < 8
 
 
 def test_every_metric_it_outlines_is_there() -> None:

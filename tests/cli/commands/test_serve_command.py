@@ -15,6 +15,7 @@ import pytest
 from loadgen.servers.launcher.state import running_server
 from loadgen.servers.launcher.stop import stop
 from tests.cli.conftest import Cli
+from tests.cli.sweeps.own_servers import FAKE_PROFILE, write_profiles, write_vllm
 from tests.forked_programs import ForkedProgram
 from tests.servers.launcher.launches import FAKE, free_port, is_gone, state_in, wait_for
 
@@ -34,33 +35,23 @@ engine: openai
 model: simulated-moe
 url: URL
 """
-FAKE_ENGINE = """
-description: a fake engine
-model: fake
-executable: ./vllm
-needs: {gpus: GPUS, gpu_memory_gb: 80}
-"""
+FAKE_ENGINE = FAKE_PROFILE.replace("gpus: 0", "gpus: GPUS, gpu_memory_gb: 80")
 
 
 @pytest.fixture(autouse=True)
 def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of profiles in the working directory, and a state of the test's own whose server ends with it."""
     monkeypatch.setenv("LOADGEN_STATE_DIR", str(tmp_path / "state"))
-    folder = tmp_path / "server_profiles"
-    folder.mkdir()
-    (folder / "sim.yaml").write_text(SIMULATED + f"port: {free_port()}\n")
-    yield folder
+    yield write_profiles(tmp_path, SIMULATED, ["sim"])
     stop()
 
 
 @pytest.fixture
 def fake_engine(profiles: Path, tmp_path: Path) -> None:
     """The profile `fake`, whose engine behaves as its arguments ask."""
-    program = tmp_path / "vllm"
-    program.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo 0.32.0 && exit\nexec {sys.executable} {FAKE} "$@"\n')
-    program.chmod(0o755)
-    (profiles / "fake.yaml").write_text(FAKE_ENGINE.replace("GPUS", "0") + f"port: {free_port()}\n")
-    (profiles / "fake-tp4.yaml").write_text(FAKE_ENGINE.replace("GPUS", "4"))
+    write_vllm(tmp_path / "vllm", f'exec {sys.executable} {FAKE} "$@"')
+    write_profiles(tmp_path, FAKE_ENGINE.replace("GPUS", "0"), ["fake"])
+    write_profiles(tmp_path, FAKE_ENGINE.replace("GPUS", "4"), ["fake-tp4"])
 
 
 def test_up_status_logs_and_down(cli: Cli, tmp_path: Path) -> None:

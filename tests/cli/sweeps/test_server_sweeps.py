@@ -18,9 +18,17 @@ from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 from loadgen.web.app import create_app
 from tests.cli.conftest import Cli
-from tests.cli.sweeps.on_record import count_of_runs
+from tests.cli.sweeps.on_record import count_of_runs, sweeps
+from tests.cli.sweeps.own_servers import (
+    FAKE_PROFILE,
+    members_of,
+    nothing_is_left,
+    write_failing_vllm,
+    write_profiles,
+    write_vllm,
+)
 from tests.forked_programs import ForkedProgram
-from tests.servers.launcher.launches import free_port, is_gone, state_in, wait_for
+from tests.servers.launcher.launches import free_port, state_in, wait_for
 
 pytestmark = pytest.mark.loopback
 
@@ -35,12 +43,8 @@ arguments: {ttft-s: 0.005, gap-s: 0.001}
 sweep: {concurrency: [1, 2], input_tokens: 8, output_tokens: 8, requests: 8}
 """
 LONG = ("--requests", "40", "--output-tokens", "30", "--concurrency", "2", "--repeats", "3")
-BROKEN = """
-description: a server that does not start
-model: fake
-executable: ./vllm
-needs: {gpus: 0}
-sweep: {concurrency: [1, 2], input_tokens: 8, output_tokens: 8, requests: 8}
+BROKEN = f"""{FAKE_PROFILE}
+sweep: {{concurrency: [1, 2], input_tokens: 8, output_tokens: 8, requests: 8}}
 """
 OUT_OF_MEMORY = (
     "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79 GiB"
@@ -52,26 +56,14 @@ MEASURED = (0, 3)
 @pytest.fixture(autouse=True)
 def profiles(tmp_path: Path) -> Iterator[Path]:
     """Profiles `a` and `b` in the working directory; whatever a test leaves running ends with it."""
-    folder = tmp_path / "server_profiles"
-    folder.mkdir()
-    for name in ("a", "b"):
-        (folder / f"{name}.yaml").write_text(SIMULATED + f"port: {free_port()}\n")
-    yield folder
+    yield write_profiles(tmp_path, SIMULATED)
     stop()
 
 
 def breaks(profiles: Path, name: str, said: str) -> None:
     """A profile whose server says something and dies."""
-    program = profiles.parent / "vllm"
-    program.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo 0.32.0 && exit\necho "{said}" >&2\nexit 1\n')
-    program.chmod(0o755)
-    (profiles / f"{name}.yaml").write_text(BROKEN + f"port: {free_port()}\n")
-
-
-def sweeps() -> list[SweepRow]:
-    """Those on record, the oldest first."""
-    with Store.open("sqlite:///loadgen.db", read_only=True) as store:
-        return store.sweeps()[::-1]
+    write_failing_vllm(profiles.parent / "vllm", said)
+    write_profiles(profiles.parent, BROKEN, [name])
 
 
 def runs_of(sweep: SweepRow) -> list[dict[str, Any]]:
@@ -85,15 +77,6 @@ def wait_for_runs(count: int, command: ForkedProgram) -> None:
         return count_of_runs() >= count
 
     wait_for(are_there, limit_s=60)
-
-
-def nothing_is_left(tmp_path: Path, members: list[psutil.Process]) -> bool:
-    """Neither by the record nor in the process table."""
-    return state_in(tmp_path / "state").family() == [] and all(is_gone(one.pid) for one in members)
-
-
-def members_of_running(tmp_path: Path) -> list[psutil.Process]:
-    return [psutil.Process(one.pid) for one in state_in(tmp_path / "state").family()]
 
 
 def test_without_arguments_the_running_server_is_measured_over_its_grid(cli: Cli) -> None:
@@ -162,7 +145,7 @@ def test_what_cannot_be_measured_is_one_sentence(cli: Cli, arguments: tuple[str,
 
 def test_a_server_killed_in_a_sweep_is_started_again_to_finish_it(cli: Cli, start: Start, tmp_path: Path) -> None:
     cli("serve", "up", "a", "--argument", "gap-s=0.003")
-    members = members_of_running(tmp_path)
+    members = members_of(tmp_path)
     command = start("sweep", *LONG)
     wait_for_runs(1, command)
     server = state_in(tmp_path / "state").server
@@ -388,7 +371,7 @@ def test_an_interrupted_group_leaves_no_server_and_goes_on(
     flags = ("sweep", "--profile", "a,b", *LONG[:-1], "2", *interleave)
     command = start(*flags)
     wait_for_runs(1, command)
-    members = members_of_running(tmp_path)
+    members = members_of(tmp_path)
     command.send_signal(number)
     command.communicate(timeout=60)
     assert command.returncode == (130 if number != signal.SIGKILL else -signal.SIGKILL)
@@ -403,12 +386,8 @@ def test_an_interrupted_group_leaves_no_server_and_goes_on(
 
 
 def test_an_interrupt_while_a_server_starts_leaves_nothing(start: Start, profiles: Path, tmp_path: Path) -> None:
-    program = tmp_path / "vllm"
-    program.write_text(
-        f"#!/bin/sh\n[ \"$1\" = --version ] && echo 0.32.0 && exit\nexec {sys.executable} -c 'import time; time.sleep(600)'\n"
-    )
-    program.chmod(0o755)
-    (profiles / "slow.yaml").write_text(BROKEN + f"port: {free_port()}\n")
+    write_vllm(tmp_path / "vllm", f"exec {sys.executable} -c 'import time; time.sleep(600)'")
+    write_profiles(tmp_path, BROKEN, ["slow"])
     command = start("sweep", "--profile", "slow,a")
 
     def runs() -> bool:
@@ -417,7 +396,7 @@ def test_an_interrupt_while_a_server_starts_leaves_nothing(start: Start, profile
 
     wait_for(runs)
     time.sleep(0.2)
-    members = members_of_running(tmp_path)
+    members = members_of(tmp_path)
     command.send_signal(signal.SIGINT)
     _, said = command.communicate(timeout=30)
     assert command.returncode == 130

@@ -14,24 +14,27 @@ from loadgen.servers.launcher.stop import stop
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 from tests.cli.conftest import Cli
-from tests.cli.sweeps.on_record import count_of_finished_sweeps, count_of_runs
+from tests.cli.sweeps.on_record import count_of_finished_sweeps, count_of_runs, sweeps
+from tests.cli.sweeps.own_servers import (
+    FAKE_PROFILE,
+    members_of,
+    nothing_is_left,
+    write_profiles,
+    write_study,
+    write_vllm,
+)
 from tests.forked_programs import ForkedProgram
-from tests.servers.launcher.launches import free_port, is_gone, state_in, wait_for
+from tests.servers.launcher.launches import state_in, wait_for
 
 pytestmark = pytest.mark.loopback
 
 Start = Callable[..., ForkedProgram]
 
 # It answers only once the file `ready` is there; until then its start hangs.
-PROGRAM = """#!/bin/sh
-[ "$1" = --version ] && echo 0.32.0 && exit
-shift 2
+PROGRAM = """shift 2
 while [ -e "$PWD/hang" ]; do sleep 0.1; done
 exec {python} -m loadgen.cli simulate --model fake --ttft-s 0.02 --gap-s 0.004 "$@"
 """
-PROFILE = (
-    "description: a simulator in vLLM's place\nmodel: fake\nexecutable: ./vllm\nneeds: {{gpus: 0}}\nport: {port}\n"
-)
 STUDY = """
 title: Mine
 question: Does it go on?
@@ -47,26 +50,10 @@ PLANNED = 2 * (WAVES + 1)
 @pytest.fixture(autouse=True)
 def study(tmp_path: Path) -> Iterator[Path]:
     """The study `mine` over two servers; whatever a test leaves running ends with it."""
-    for folder in ("server_profiles", "studies"):
-        (tmp_path / folder).mkdir()
-    for name in ("a", "b"):
-        (tmp_path / f"server_profiles/{name}.yaml").write_text(PROFILE.format(port=free_port()))
-    program = tmp_path / "vllm"
-    program.write_text(PROGRAM.format(python=sys.executable))
-    program.chmod(0o755)
-    path = tmp_path / "studies/mine.yaml"
-    path.write_text(STUDY)
-    yield path
+    write_profiles(tmp_path, FAKE_PROFILE)
+    write_vllm(tmp_path / "vllm", PROGRAM.format(python=sys.executable))
+    yield write_study(tmp_path, "mine", STUDY)
     stop()
-
-
-def sweeps() -> list[SweepRow]:
-    """Those on record, the oldest first; none while the database is being made."""
-    try:
-        with Store.open("sqlite:///loadgen.db", read_only=True) as store:
-            return store.sweeps()[::-1]
-    except Exception:
-        return []
 
 
 def runs() -> Counter[tuple[str, str]]:
@@ -93,14 +80,6 @@ def server_is_starting(tmp_path: Path) -> bool:
     return state is not None and state.server is not None
 
 
-def members(tmp_path: Path) -> list[psutil.Process]:
-    return [psutil.Process(one.pid) for one in state_in(tmp_path / "state").family()]
-
-
-def nothing_is_left(tmp_path: Path, before: list[psutil.Process]) -> bool:
-    return state_in(tmp_path / "state").family() == [] and all(is_gone(one.pid) for one in before)
-
-
 @pytest.mark.parametrize(
     ("number", "when"),
     [
@@ -116,7 +95,7 @@ def test_a_study_cut_short_is_completed_by_resume(
     command = start("study", "run", "mine")
     wait_for(lambda: when() or command.poll() is not None)
     assert command.poll() is None, command.communicate()
-    before = members(tmp_path)
+    before = members_of(tmp_path)
     command.send_signal(number)
     _, said = command.communicate(timeout=60)
     assert command.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL), said
@@ -147,7 +126,7 @@ def test_a_study_killed_while_a_server_starts(cli: Cli, start: Start, tmp_path: 
     (tmp_path / "hang").touch()
     command = start("study", "run", "mine")
     wait_for(lambda: server_is_starting(tmp_path))
-    before = members(tmp_path)
+    before = members_of(tmp_path)
     command.kill()
     command.communicate(timeout=60)
     wait_for(lambda: nothing_is_left(tmp_path, before))
@@ -197,11 +176,7 @@ def _documents(sweep: SweepRow) -> list[dict[str, object]]:
 def test_a_failed_start_is_on_record_once_and_tried_again_unless_it_lacked_memory(
     cli: Cli, tmp_path: Path, words: str, starts_again: bool
 ) -> None:
-    program = tmp_path / "broken"
-    program.write_text(
-        f'#!/bin/sh\n[ "$1" = --version ] && echo 0.32.0 && exit\necho x >> starts\necho "{words}" >&2\nexit 1\n'
-    )
-    program.chmod(0o755)
+    write_vllm(tmp_path / "broken", f'echo x >> starts\necho "{words}" >&2\nexit 1')
     profile = tmp_path / "server_profiles/a.yaml"
     working = profile.read_text()
     profile.write_text(working.replace("./vllm", "./broken"))

@@ -12,7 +12,7 @@ from loadgen.servers.launcher.stop import stop
 from loadgen.servers.prediction.fitted import SERVER_NAME
 from loadgen.store.repository import Store
 from tests.cli.conftest import Cli
-from tests.servers.launcher.launches import free_port
+from tests.cli.sweeps.own_servers import FAKE_PROFILE, write_failing_vllm, write_profiles, write_study
 
 pytestmark = pytest.mark.loopback
 
@@ -20,9 +20,8 @@ PROFILE = """
 description: a quick simulator
 launcher: simulator
 engine: loadgen-simulator
-model: simulated-{name}
-arguments: {{ttft-s: 0.002, gap-s: 0.001}}
-port: {port}
+model: simulated-NAME
+arguments: {ttft-s: 0.002, gap-s: 0.001}
 """
 FIRST = """
 title: First
@@ -46,12 +45,9 @@ loads: [{wave: [1, 2], lengths: [8, 16]}]
 @pytest.fixture(autouse=True)
 def studies(tmp_path: Path) -> Iterator[None]:
     """Three studies over the profiles `a` and `b` in the working directory."""
-    for folder in ("server_profiles", "studies"):
-        (tmp_path / folder).mkdir()
-    for name in ("a", "b"):
-        (tmp_path / f"server_profiles/{name}.yaml").write_text(PROFILE.format(name=name, port=free_port()))
+    write_profiles(tmp_path, PROFILE)
     for name, text in (("first", FIRST), ("same", SAME), ("wider", WIDER)):
-        (tmp_path / f"studies/{name}.yaml").write_text(text)
+        write_study(tmp_path, name, text)
     yield
     stop()
 
@@ -117,19 +113,13 @@ def test_more_repeats_are_those_that_no_other_study_has(cli: Cli) -> None:
 
 
 def test_a_server_that_lacked_memory_is_not_started_again_by_another_study(cli: Cli, tmp_path: Path) -> None:
-    program = tmp_path / "vllm"
-    program.write_text(
-        '#!/bin/sh\n[ "$1" = --version ] && echo 0.32.0 && exit\necho "torch.OutOfMemoryError: CUDA out of memory." >&2\nexit 1\n'
-    )
-    program.chmod(0o755)
-    profile = tmp_path / "server_profiles/b.yaml"
-    text = f"description: too large\nmodel: fake\nexecutable: ./vllm\nneeds: {{gpus: 0}}\nport: {free_port()}\n"
-    profile.write_text(text)
+    write_failing_vllm(tmp_path / "vllm", "torch.OutOfMemoryError: CUDA out of memory.")
+    profile = write_profiles(tmp_path, FAKE_PROFILE, ["b"]) / "b.yaml"
     assert "b did not start" in cli("study", "run", "first", "--only", "profile=b").err
     said = cli("study", "run", "same", "--only", "profile=b")
     assert (said.code, said.out) == (0, "")
     assert "2 of 2 points are on record, by first: nothing is left to measure" in said.err
-    profile.write_text(f"{text}arguments: {{max-model-len: 64}}\n")
+    profile.write_text(f"{profile.read_text()}arguments: {{max-model-len: 64}}\n")
     assert "b did not start" in cli("study", "run", "same", "--only", "profile=b").err
 
 

@@ -9,12 +9,13 @@ from loadgen.experiments.accuracy.lm_eval import VARIABLE
 from loadgen.servers.launcher.stop import stop
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.store.repository import Store
-from loadgen.store.rows import SweepRow
 from loadgen.study.measured import measured_points
 from loadgen.study.points import points_of
 from loadgen.study.study_file import read_study
 from loadgen.study.variants import variants_of
 from tests.cli.conftest import Cli
+from tests.cli.sweeps.on_record import sweeps
+from tests.cli.sweeps.own_servers import FAKE_PROFILE, write_failing_vllm, write_profiles, write_study
 from tests.experiments.accuracy.fake_lm_eval import FakeLmEval
 from tests.servers.launcher.launches import free_port
 
@@ -24,9 +25,8 @@ PROFILE = """
 description: a quick simulator
 launcher: simulator
 engine: loadgen-simulator
-model: {model}
-arguments: {{ttft-s: 0.005, gap-s: 0.001}}
-port: {port}
+model: simulated-NAME
+arguments: {ttft-s: 0.005, gap-s: 0.001}
 """
 STUDY = """
 title: Mine
@@ -41,22 +41,9 @@ loads:
 @pytest.fixture(autouse=True)
 def study(tmp_path: Path) -> Iterator[Path]:
     """The study `mine` over the profiles `a` and `b` in the working directory."""
-    for folder in ("server_profiles", "studies"):
-        (tmp_path / folder).mkdir()
-    for name in ("a", "b"):
-        (tmp_path / f"server_profiles/{name}.yaml").write_text(
-            PROFILE.format(model=f"simulated-{name}", port=free_port())
-        )
-    path = tmp_path / "studies/mine.yaml"
-    path.write_text(STUDY)
-    yield path
+    write_profiles(tmp_path, PROFILE)
+    yield write_study(tmp_path, "mine", STUDY)
     stop()
-
-
-def sweeps() -> list[SweepRow]:
-    """Those on record, the oldest first."""
-    with Store.open("sqlite:///loadgen.db", read_only=True) as store:
-        return store.sweeps()[::-1]
 
 
 def test_each_server_is_started_once_and_a_part_can_be_completed(cli: Cli) -> None:
@@ -81,14 +68,8 @@ def test_each_server_is_started_once_and_a_part_can_be_completed(cli: Cli) -> No
 
 
 def test_a_server_that_does_not_start_costs_its_own_points_alone(cli: Cli, tmp_path: Path) -> None:
-    program = tmp_path / "vllm"
-    program.write_text(
-        '#!/bin/sh\n[ "$1" = --version ] && echo 0.32.0 && exit\necho "torch.OutOfMemoryError: CUDA out of memory." >&2\nexit 1\n'
-    )
-    program.chmod(0o755)
-    (tmp_path / "server_profiles/a.yaml").write_text(
-        f"description: too large\nmodel: fake\nexecutable: ./vllm\nneeds: {{gpus: 0}}\nport: {free_port()}\n"
-    )
+    write_failing_vllm(tmp_path / "vllm", "torch.OutOfMemoryError: CUDA out of memory.")
+    write_profiles(tmp_path, FAKE_PROFILE, ["a"])
     said = cli("study", "run", "mine", "--json")
     assert said.measured, said.err
     assert [(each.name, each.runs, each.start_failure is None) for each in sweeps()] == [
@@ -103,10 +84,7 @@ def test_a_server_that_does_not_start_costs_its_own_points_alone(cli: Cli, tmp_p
 def test_a_machine_that_can_start_none_of_the_servers_is_told_so_before_anything_is_on_record(
     cli: Cli, tmp_path: Path
 ) -> None:
-    for name in ("a", "b"):
-        (tmp_path / f"server_profiles/{name}.yaml").write_text(
-            f"description: missing\nmodel: fake-{name}\nexecutable: ./no-vllm\nneeds: {{gpus: 0}}\nport: {free_port()}\n"
-        )
+    write_profiles(tmp_path, FAKE_PROFILE.replace("./vllm", "./no-vllm").replace("fake", "fake-NAME"))
     said = cli("study", "run", "mine")
     assert said.code == 5
     assert "none of these servers can be started here: a needs vllm, and there is no program './no-vllm'" in said.err

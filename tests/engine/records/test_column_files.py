@@ -3,7 +3,6 @@
 import os
 import re
 import sys
-import tracemalloc
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from loadgen.engine.records.column_files import ColumnFiles, in_schedule_order, read_columns, whole_rows
 from loadgen.engine.records.record import CountedBy, Outcome, Records, RequestRecord
 from loadgen.engine.records.record_parts import release_pages
+from tests.memory import peak_bytes
 
 
 def row(index: int) -> RequestRecord:
@@ -109,7 +109,7 @@ def test_pages_that_were_looked_at_are_given_back_and_come_again(tmp_path: Path)
 def test_putting_rows_in_order_takes_a_few_bytes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("loadgen.load.bulk._ENTRIES_AT_ONCE", 1000)
 
-    def peak_bytes(rows: int) -> int:
+    def bytes_for(rows: int) -> int:
         piece = Records.from_rows([row(index) for index in reversed(range(1000))])
         folder, ordered = tmp_path / str(rows), tmp_path / f"{rows} ordered"
         folder.mkdir()
@@ -118,16 +118,11 @@ def test_putting_rows_in_order_takes_a_few_bytes_a_row(tmp_path: Path, monkeypat
             for begin in reversed(range(0, rows, 1000)):
                 files.append(replace(piece, index=piece.index + np.int32(begin)))
         part = read_columns(folder)
-        tracemalloc.start()
-        try:
-            in_schedule_order([part], ordered)
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
+        return peak_bytes(lambda: in_schedule_order([part], ordered))
 
     few, many = 10_000, 50_000
     # Where the row of each lies. A row itself is 130 bytes.
-    assert (peak_bytes(many) - peak_bytes(few)) / (many - few) < 5
+    assert (bytes_for(many) - bytes_for(few)) / (many - few) < 5
 
 
 @pytest.mark.parametrize("rows", [0, 1, 7, 40])

@@ -20,6 +20,7 @@ from loadgen.spec.accuracy import Accuracy
 from loadgen.store.rows import Evaluation
 from tests.experiments.accuracy.fake_lm_eval import FakeLmEval
 from tests.servers.http_server import QuietHandler, listening
+from tests.servers.launcher.launches import write_program
 
 KEY = "sk-of-the-test"
 
@@ -201,9 +202,7 @@ def test_without_lm_eval_the_sentence_says_how_to_get_it(monkeypatch: pytest.Mon
 
 
 def test_a_task_that_lm_eval_does_not_have_is_named_with_those_near_it(tmp_path: Path) -> None:
-    python = tmp_path / "python3"
-    python.write_text("#!/bin/sh\necho 'a warning'\necho '[\"hellaswag\", \"boolq\"]'\n")
-    python.chmod(0o755)
+    write_program(tmp_path / "python3", "#!/bin/sh\necho 'a warning'\necho '[\"hellaswag\", \"boolq\"]'\n")
     program = tmp_path / "lm_eval"
     program.write_text("#!/bin/sh\n")
     with pytest.raises(UsageError, match=r"there is no task 'hellaswg'; did you mean 'hellaswag'\?"):

@@ -17,7 +17,7 @@ from loadgen.servers.gpu import sources
 from loadgen.servers.gpu import watch as gpu
 from loadgen.servers.gpu.sources import GpuDevice, GpuReading, NvidiaSmi, Nvml
 from loadgen.servers.gpu.watch import GpuWatch, chosen, open_source, visible
-from tests.servers.launcher.launches import wait_for
+from tests.servers.launcher.launches import wait_for, write_program
 
 URL = "http://127.0.0.1:1"
 UUIDS = ("GPU-2b8b7d4a-0f0e", "GPU-91c5a6aa-77d2")
@@ -107,9 +107,7 @@ elif loops:
 @pytest.fixture
 def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command nvidia-smi that answers as that of driver 570 does, to the queries that we make."""
-    command = tmp_path / "nvidia-smi"
-    command.write_text(SMI.format(python=sys.executable))
-    command.chmod(0o755)
+    write_program(tmp_path / "nvidia-smi", SMI.format(python=sys.executable))
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     return
 

@@ -21,6 +21,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def write_program(path: Path, text: str) -> Path:
+    """Write an executable file."""
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
 def fake_launch(*behaviour: str, timeout_s: float = 20.0, grace_s: float = 5.0, port: int | None = None) -> Launch:
     port = port or free_port()
     words = [sys.executable, str(FAKE), "serve", "fake", "--port", str(port)]

@@ -16,7 +16,7 @@ from loadgen.servers.launcher.processes import Process, descendants, process
 from loadgen.servers.launcher.provenance import engine_says, model_identity
 from loadgen.servers.launcher.state import ServerState, new_log, read_state, state_folder, write_state
 from loadgen.servers.launcher.variant import find_program, release_of
-from tests.servers.launcher.launches import fake_launch
+from tests.servers.launcher.launches import fake_launch, write_program
 
 H100 = [
     GpuDevice(index, f"GPU-{index}f", "NVIDIA H100 80GB HBM3", 81559 * 2**20, 700.0, "570.86") for index in range(4)
@@ -83,9 +83,7 @@ def test_of_a_folder_of_ours_the_message_says_where_it_comes_from(source: str, w
 
 
 def test_a_program_tells_its_release(tmp_path: Path) -> None:
-    script = tmp_path / "tool"
-    script.write_text("#!/bin/sh\necho tool 1.2.3rc1\n")
-    script.chmod(0o755)
+    script = write_program(tmp_path / "tool", "#!/bin/sh\necho tool 1.2.3rc1\n")
     assert find_program(str(script)) == script
     assert release_of(script, "tool") == "1.2.3rc1"
     script.write_text("#!/bin/sh\nexit 1\n")
@@ -94,9 +92,7 @@ def test_a_program_tells_its_release(tmp_path: Path) -> None:
 
 
 def test_the_python_of_a_script_tells_the_release_of_its_package(tmp_path: Path) -> None:
-    script = tmp_path / "pytest"
-    script.write_text(f"#!{sys.executable}\n")
-    script.chmod(0o755)
+    script = write_program(tmp_path / "pytest", f"#!{sys.executable}\n")
     assert release_of(script, "pytest") == pytest.__version__
 
 

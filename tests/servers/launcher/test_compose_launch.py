@@ -13,7 +13,7 @@ from loadgen.servers.launcher.start import start
 from loadgen.servers.launcher.stop import stop
 from loadgen.servers.launcher.variant import launch_of
 from loadgen.servers.profiles.schema import ServerProfile
-from tests.servers.launcher.launches import FAKE, free_port, is_gone, state_in
+from tests.servers.launcher.launches import FAKE, free_port, is_gone, state_in, write_program
 
 pytestmark = pytest.mark.loopback
 
@@ -38,11 +38,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> Path:
     """Put this `docker` first on PATH; where it notes its calls."""
     calls = tmp_path / "calls"
-    docker = tmp_path / "bin" / "docker"
-    docker.parent.mkdir()
-    docker.write_text(text.format(calls=calls, python=sys.executable, fake=FAKE))
-    docker.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{docker.parent}:{os.environ['PATH']}")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    write_program(programs / "docker", text.format(calls=calls, python=sys.executable, fake=FAKE))
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     return calls
 
 

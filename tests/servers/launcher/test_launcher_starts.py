@@ -25,6 +25,7 @@ from tests.servers.launcher.launches import (
     simulator_launch,
     state_in,
     wait_for,
+    write_program,
 )
 
 pytestmark = pytest.mark.loopback
@@ -105,9 +106,7 @@ def test_a_server_that_dies_at_once_is_told_with_its_reason_and_log(folder: Path
 
 
 def test_a_program_that_cannot_be_executed_is_told(folder: Path, tmp_path: Path) -> None:
-    program = tmp_path / "vllm"
-    program.write_text("#!/no/such/interpreter\n")
-    program.chmod(0o755)
+    program = write_program(tmp_path / "vllm", "#!/no/such/interpreter\n")
     launch = replace(fake_launch(), argv=(str(program), "serve"))
     with pytest.raises(StartFailure, match="No such file") as failed:
         start(launch, say=quietly, folder=folder)

@@ -3,7 +3,6 @@
 `vllm_flags.json` is what the parsers of these releases know; scripts/vllm_flags.py writes it.
 """
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from loadgen.servers.profiles.command import arguments, environment
 from loadgen.servers.profiles.profile_file import ProfileFile, read_profile
 from loadgen.servers.profiles.schema import fits
 from loadgen.servers.profiles.vllm_parser import Parsed, wrong_arguments
+from tests.scripts import script_module
 
 ROOT = Path(__file__).resolve().parents[3]
 TABLE = {
@@ -24,11 +24,7 @@ TABLE = {
 
 @pytest.fixture(scope="module")
 def servers() -> list[tuple[str, ProfileFile]]:
-    spec = importlib.util.spec_from_file_location("vllm_flags", ROOT / "scripts" / "vllm_flags.py")
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = script_module("vllm_flags")
     return [each for each in script.servers() if is_served_by_vllm(each[1].profile)]
 
 
