@@ -56,6 +56,24 @@ class Experts:
 
 
 @dataclass(frozen=True, slots=True)
+class VisionTower:
+    """An encoder of square tiles of an image, and the projector that makes the language model's tokens of their patches.
+
+    Its layers are those of a vision transformer: attention, and a feed-forward part of two matrices (DeepSeek-VL2, §2.1).
+    """
+
+    layers: int
+    width: int
+    heads: int
+    ffn_size: int
+    patch_size: int  # pixels on a side
+    tile_size: int  # pixels on a side
+    downsampling: int  # patches on a side that become one token
+    projected_size: int  # of the projector's two products: the language model's hidden size
+    grids: tuple[tuple[int, int], ...]  # (columns, rows) of tiles that an image may be cut into
+
+
+@dataclass(frozen=True, slots=True)
 class Architecture:
     """One language model. Feed-forward parts have three matrices (gate, up, down) in every family known here."""
 
@@ -70,6 +88,7 @@ class Architecture:
     dense_ffn_size: int | None  # of the layers without experts; None where there are none
     norm_bias: bool  # LayerNorm with a bias instead of RMSNorm
     head_bias: bool
+    vision: VisionTower | None = None  # None: it reads no images, or how is not known here
 
     def has_experts(self, layer: int) -> bool:
         return self.experts is not None and layer in self.experts.layers

@@ -7,10 +7,17 @@ and vLLM 0.32 (`model_executor/models`), and the counts compared with theirs (te
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from loadgen.errors import ModelError, listed
-from loadgen.moe.architecture import Architecture, Attention, Experts, GroupedQueryAttention, LatentAttention
+from loadgen.moe.architecture import (
+    Architecture,
+    Attention,
+    Experts,
+    GroupedQueryAttention,
+    LatentAttention,
+    VisionTower,
+)
 from loadgen.moe.context import language_part
 
 # What deepseek-ai/deepseek-vl2's own configuration class fills in; its config.json relies on that.
@@ -24,6 +31,9 @@ _VL2_DEFAULTS: Mapping[str, object] = {
     "qk_rope_head_dim": 64,
     "v_head_dim": 128,
 }
+
+# What the released configurations leave to that class or to the encoder's own table (deepseek_vl2/models/siglip_vit.py).
+_VL2_VISION_DEFAULTS: Mapping[str, object] = {"image_size": 384, "heads": 16}
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +255,34 @@ def _latent(keys: _Keys) -> LatentAttention:
     )
 
 
+def _deepseek_vl2(keys: _Keys) -> Architecture:
+    language = _deepseek_v2(keys.inner("language_config", _VL2_DEFAULTS))
+    return replace(language, vision=_tower(keys, language.hidden_size))
+
+
+def _tower(keys: _Keys, hidden_size: int) -> VisionTower | None:
+    """DeepSeek-VL2's encoder; None if the configuration does not describe it, as one that is cut down to the language model."""
+    tiles = keys.values.get("candidate_resolutions")
+    if "vision_config" not in keys.values or not isinstance(tiles, list):
+        return None
+    vision = keys.inner("vision_config", _VL2_VISION_DEFAULTS)
+    size, ratio = vision.size("image_size"), vision.values.get("mlp_ratio")
+    if not isinstance(ratio, int | float):
+        raise ModelError(f"`mlp_ratio` of a {keys.family} model is {ratio!r}; a number is expected")
+    projector = keys.inner("projector_config", {"downsample_ratio": 2})
+    return VisionTower(
+        layers=vision.size("layers"),
+        width=vision.size("width"),
+        heads=vision.size("heads"),
+        ffn_size=int(vision.size("width") * ratio),
+        patch_size=vision.size("patch_size"),
+        tile_size=size,
+        downsampling=projector.size("downsample_ratio"),
+        projected_size=hidden_size,
+        grids=tuple((width // size, height // size) for width, height in tiles),
+    )
+
+
 def _llama4_text(keys: _Keys) -> Architecture:
     """Its norm of queries and keys has no weights. The shared expert is as wide as a routed one."""
     listed, step = keys.layers("moe_layers"), keys.optional("interleave_moe_layer_step")
@@ -262,7 +300,7 @@ def _llama4_text(keys: _Keys) -> Architecture:
 _FAMILIES: Mapping[str, Callable[[_Keys], Architecture]] = {
     "deepseek_v2": _deepseek_v2,
     "deepseek_v3": _deepseek_v2,
-    "deepseek_vl_v2": lambda keys: _deepseek_v2(keys.inner("language_config", _VL2_DEFAULTS)),
+    "deepseek_vl_v2": _deepseek_vl2,
     "llama4": lambda keys: _llama4_text(keys.inner("text_config", {})),
     "llama4_text": _llama4_text,
     "mixtral": _mixtral,

@@ -15,6 +15,7 @@ from loadgen.moe.parameters import expected_distinct_experts
 from loadgen.moe.placement import Parallelism
 from loadgen.moe.step import Step
 from loadgen.moe.step_work import DistinctExperts, Precisions, StageWork, Work, stage_works
+from loadgen.moe.vision import works_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class Roofline:
         parts: list[Part] = []
         communication_s, overhead_s, slowest_s = 0.0, 0.0, 0.0
         for place, stage in enumerate(self._stages):
-            stage_parts = [self._part(work) for work in stage.work(step)]
+            stage_parts = [self._part(work) for work in (*self._images(step, stage), *stage.work(step))]
             sent_s = self._communication_s(step, stage, last=place == len(self._stages) - 1)
             layers_s = stage.layers * self.efficiency.layer_overhead_s
             busy_s = sum(part.time_s for part in stage_parts) + sent_s + layers_s
@@ -122,6 +123,12 @@ class Roofline:
             overhead_s=overhead_s + step_overhead_s,
             interval_s=slowest_s + step_overhead_s,
         )
+
+    def _images(self, step: Step, stage: StageWork) -> tuple[Work, ...]:
+        tower = self.architecture.vision
+        if tower is None or not step.tiles or not stage.embeds:
+            return ()
+        return works_of(tower, step.tiles, tensor=self.parallelism.tensor)
 
     def _layer_launch_s(self, step: Step) -> float:
         reached = self.efficiency

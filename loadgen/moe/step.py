@@ -33,6 +33,8 @@ class Step:
     decode_context_tokens: float = 0  # keys attended to, summed over the sequences, each one's new token included
     chunks: tuple[PrefillChunk, ...] = ()
     decode_tokens: int = 1  # of each decoding sequence; more where drafted tokens are checked
+    images: int = 0  # that are encoded before their tokens
+    tiles: int = 0  # of all of them
 
     @property
     def tokens(self) -> float:

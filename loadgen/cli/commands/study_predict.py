@@ -61,7 +61,8 @@ def predict_studies(
                     terminal, f"predicting {file.study.name} on {on.title}", len(points), "points"
                 ) as progress:
                     prediction = predict(file, points, on.name, store, progress)
-                done.append(PredictedStudy(file.study.name, on, len(points), prediction))
+                has_accuracy = file.study.accuracy is not None
+                done.append(PredictedStudy(file.study.name, on, len(points), prediction, has_accuracy=has_accuracy))
                 terminal.announce()
     _show(terminal, done, as_json=as_json)
 

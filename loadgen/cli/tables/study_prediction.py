@@ -13,6 +13,8 @@ from loadgen.moe.hardware import Hardware
 from loadgen.report.format import MISSING_FIGURE, plural
 from loadgen.report.study.prediction_errors import FIGURE_NAMES, FIGURES_COMPARED, ErrorRow, ErrorTable
 
+_NO_ACCURACY = "accuracy is not predicted: a prediction makes no replies that could be right or wrong"
+
 
 @dataclass(frozen=True, slots=True)
 class PredictedStudy:
@@ -22,6 +24,7 @@ class PredictedStudy:
     hardware: Hardware
     points: int
     prediction: Prediction
+    has_accuracy: bool = False  # which needs a server that replies
 
     def to_json(self) -> dict[str, Any]:
         """One entry of `predictions`."""
@@ -34,6 +37,7 @@ class PredictedStudy:
             "predicted": done.runs,
             "out_of_memory": [asdict(each) for each in done.out_of_memory],
             "left_out": [asdict(each) for each in done.left_out],
+            "figures_left_out": {"accuracy": _NO_ACCURACY} if self.has_accuracy else {},
             "sweep_ids": list(done.sweep_ids),
         }
 
@@ -54,7 +58,7 @@ def predictions_table(studies: Sequence[PredictedStudy]) -> RenderableType:
     bases = dict.fromkeys(each.prediction.basis for each in studies if each.prediction.runs)
     return Group(
         table,
-        *(Text(line, style="yellow") for each in studies for line in _reasons(each)),
+        *(Text(line, style="yellow") for line in dict.fromkeys(line for each in studies for line in _reasons(each))),
         *(Text(f"SIMULATED: {basis}.") for basis in bases),
     )
 
@@ -72,6 +76,8 @@ def _reasons(study: PredictedStudy) -> Iterator[str]:
         points = plural(sum(each.points for each in parts), "point")
         whom = parts[0].label if len(parts) == 1 else f"{plural(len(parts), 'server')}, such as {parts[0].label}"
         yield f"{study.study}: {points} not predicted ({whom}): {sentence}"
+    if study.has_accuracy:
+        yield f"{study.study}: {_NO_ACCURACY}"
 
 
 _LOADS: Mapping[str, str] = {"wave": "waves", "closed_loop": "closed loops", "open_loop": "open loops"}

@@ -21,6 +21,7 @@ class SeriesSource:
     days: tuple[str, ...]  # the first and the last, one if they are the same
     loadgen: tuple[str, ...]  # versions with commits
     sweep_ids: tuple[str, ...]
+    estimated: tuple[str, ...] = ()  # what its predictions rest on that was never compared with a run
     on_one_gpu: tuple[str, ...] = ()  # models that the study plans over several GPUs, with their number
 
 
@@ -35,6 +36,7 @@ def source_of(points: Sequence[MeasuredPoint]) -> SeriesSource:
         days=tuple(dict.fromkeys((days[0], days[-1]))) if days else (),
         loadgen=_distinct(_loadgen(run) for run in runs),
         sweep_ids=_distinct(run["sweep_id"] for run in runs),
+        estimated=_distinct(point.estimated or "" for point in points),
         on_one_gpu=_distinct(
             f"{point.point.variant.served.model} (planned over {gpus})"
             for point in points
@@ -47,7 +49,7 @@ def merged(sources: Iterable[SeriesSource]) -> SeriesSource:
     """One source of several, such as those of a series in each study. Runs that two studies share count twice."""
     each = list(sources)
     days = sorted(day for source in each for day in source.days)
-    names = ("hosts", "servers", "gpus", "loadgen", "sweep_ids", "on_one_gpu")
+    names = ("hosts", "servers", "gpus", "loadgen", "sweep_ids", "estimated", "on_one_gpu")
     return SeriesSource(
         runs=sum(source.runs for source in each),
         days=tuple(dict.fromkeys((days[0], days[-1]))) if days else (),

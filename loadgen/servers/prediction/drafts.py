@@ -30,14 +30,16 @@ def drafting_of(flags: Mapping[str, object]) -> Drafting | None:
         return None
     if not isinstance(given, Mapping):
         raise ValueError("how it drafts is not known")
-    model, tokens = given.get("model"), given.get("num_speculative_tokens")
+    model, tokens, method = given.get("model"), given.get("num_speculative_tokens"), given.get("method")
+    if method not in (None, "draft_model") or not isinstance(model, str):
+        raise ValueError(
+            f"what {method or 'it'} drafts depends on the text; only drafts of a model of its own are modelled"
+        )
     accepted = _stated_length(given)
     if accepted is None:
         raise ValueError(
             "how many drafted tokens are accepted cannot be computed; state it with synthetic_acceptance_length"
         )
-    if given.get("method") not in (None, "draft_model") or not isinstance(model, str):
-        raise ValueError("only drafts of a model of its own are modelled")
     if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 1 or not 1 <= accepted <= 1 + tokens:
         raise ValueError(f"{accepted} tokens a step cannot come of {tokens} drafted ones")
     return Drafting(model, tokens, accepted)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from loadgen.errors import ModelError
-from loadgen.moe.architecture import Architecture
+from loadgen.moe.architecture import Architecture, VisionTower
 from loadgen.moe.hardware import Hardware
 from loadgen.moe.parameters import distinct_experts_of_made_up, expected_distinct_experts
 from loadgen.moe.placement import Parallelism
@@ -51,6 +51,7 @@ class Deployment:
     copies: int
     gpus: int
     max_model_len: int | None
+    vision: VisionTower | None = None  # what reads images, if the model has it and its sizes are known
 
 
 def deployment_of(
@@ -103,7 +104,9 @@ def deployment_of(
         front_end=fitted.front_end,
         steps_in_flight=2 if limits.plans_ahead else found.parallelism.pipeline,
     )
-    return Deployment(engine, found.parallelism.data, found.parallelism.gpus, found.max_model_len)
+    return Deployment(
+        engine, found.parallelism.data, found.parallelism.gpus, found.max_model_len, vision=architecture.vision
+    )
 
 
 def deployment_of_profile(profile: ServerProfile, architecture: Architecture | None, hardware: Hardware) -> Deployment:

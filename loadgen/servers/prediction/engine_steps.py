@@ -45,6 +45,10 @@ class FrontEnd:
     reply_s: float = 0.0  # from the end of a step to its first token at the client
     token_s: float = 0.0  # of handing out one token; the next waits
     caller_s: float = 0.0  # from the last token of a reply to the caller's next request
+    image_s: float = 0.0  # of each image of a request; the next request waits
+    pixel_s: float = 0.0  # on top, for each pixel that is read
+    tile_s: float = 0.0  # on top, for each tile that is made
+    resized_pixel_s: float = 0.0  # on top, for each pixel of a view that is resized
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +84,10 @@ class EngineSteps:
     def __post_init__(self) -> None:
         self.scheduler = Scheduler(self.engine.limits)
 
-    def taken_s(self, sent_s: float, prompt_tokens: int) -> float:
-        """When the engine gets a request: the front end takes it when it has taken those before it."""
+    def taken_s(self, sent_s: float, prompt_tokens: int, images_s: float = 0.0) -> float:
+        """When the engine gets a request: the front end takes it when it has taken those before it. `images_s` of it are for images."""
         front_end = self.engine.front_end
-        busy_s = front_end.request_s + prompt_tokens * front_end.prompt_token_s
+        busy_s = front_end.request_s + prompt_tokens * front_end.prompt_token_s + images_s
         self.front_free_s = max(self.front_free_s, sent_s) + busy_s
         return self.front_free_s
 

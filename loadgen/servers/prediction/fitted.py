@@ -26,6 +26,7 @@ class Calibration:
     fitted_on: Mapping[str, str]  # sweeps that they were fitted on: id, and file in results/
     slower_hosts: Mapping[str, float]  # how much longer the host's CPU took in sweeps whose ids begin so
     source: str
+    images_are_estimated: bool = False  # what they take was never compared with a run
 
     def in_sweep(self, sweep_id: str) -> "Calibration":
         """The constants on the host that a sweep ran on."""
@@ -47,6 +48,8 @@ class Calibration:
                 sequence_s=costs.sequence_s * ratio,
                 prompt_step_s=costs.prompt_step_s * ratio,
                 prompt_s=costs.prompt_s * ratio,
+                image_s=costs.image_s * ratio,
+                vision_layer_s=costs.vision_layer_s * ratio,
             ),
             front_end=FrontEnd(**{name: seconds * ratio for name, seconds in asdict(front_end).items()}),
         )
@@ -70,9 +73,18 @@ CALIBRATIONS: Mapping[str, Calibration] = {
             layer_sequence_s=0.332e-6,
             latent_layer_s=33.8e-6,
             fp8_layer_s=34e-6,
+            vision_layer_s=0.15e-3,  # an estimate: 14 kernels, 10 µs each
         ),
         front_end=FrontEnd(
-            request_s=138e-6, prompt_token_s=0.0214e-6, reply_s=10.8e-6, token_s=27.1e-6, caller_s=200e-6
+            request_s=138e-6,
+            prompt_token_s=0.0214e-6,
+            reply_s=10.8e-6,
+            token_s=27.1e-6,
+            caller_s=200e-6,
+            # By scripts/image_host_cost.py, on a server's processor (AMD EPYC)
+            pixel_s=4.9e-9,
+            tile_s=0.65e-3,
+            resized_pixel_s=10.4e-9,
         ),
         fitted_on={
             "s261126-180712-311f": "2026-11-26-h200-olmoe-1b-7b-dummy-128-128.json",
@@ -89,6 +101,7 @@ CALIBRATIONS: Mapping[str, Calibration] = {
         slower_hosts={"s261130-21": 1.42, "s261130-": 1.69},
         source="one H200 with made-up weights, vLLM 0.26.0, server and client on one host of 16 processors, whose CPU was slower in the "
         "sweeps of 30 November",
+        images_are_estimated=True,
     ),
 }
 
@@ -98,15 +111,20 @@ def calibration_for(hardware: Hardware) -> Calibration:
     return CALIBRATIONS.get(hardware.name, CALIBRATIONS["h200"])
 
 
-def basis_of(hardware: Hardware) -> str:
-    """What a prediction for an accelerator rests on, in a sentence."""
+ESTIMATED_IMAGES = "what an image takes is estimated, and compared with no run"
+
+
+def basis_of(hardware: Hardware, *, images: bool = False) -> str:
+    """What a prediction for an accelerator rests on, in a sentence; `images`: of a load with images."""
     fitted = calibration_for(hardware)
     what = f"vLLM's scheduler on the roofline of {hardware.title}"
     if fitted.hardware == hardware.name:
-        return f"{what}, with constants fitted on {len(fitted.fitted_on)} measured sweeps of it"
-    return (
-        f"{what}, with constants fitted on the {fitted.hardware.upper()}: no run of this accelerator has been compared"
-    )
+        what += f", with constants fitted on {len(fitted.fitted_on)} measured sweeps of it"
+    else:
+        what += (
+            f", with constants fitted on the {fitted.hardware.upper()}: no run of this accelerator has been compared"
+        )
+    return f"{what}; {ESTIMATED_IMAGES}" if images and fitted.images_are_estimated else what
 
 
 _COMPILED = "a kernel was compiled in the run: TTFT is several times that of the loads next to it"

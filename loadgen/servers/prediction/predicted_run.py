@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadgen.engine.records.ragged import starts
-from loadgen.engine.records.record import MISSING, ClientFacts, CountedBy, Outcome, Recording, Records
+from loadgen.engine.records.record import MISSING, UNKNOWN_TOKENS, ClientFacts, CountedBy, Outcome, Recording, Records
 from loadgen.load.sampling import lengths
 from loadgen.load.spec import RunSpec
 from loadgen.servers.prediction.engine_of import Deployment, UnpredictableError
+from loadgen.servers.prediction.images import ImageLoad, image_load
 from loadgen.servers.prediction.virtual_time import Reply, Request, serve
 
 _SPARE_RATIO = 1.5  # requests prepared for a run by duration, over what its fastest reply says it can use
@@ -38,7 +39,6 @@ def check_load(run: RunSpec, deployment: Deployment) -> None:
     """Raise UnpredictableError for a load that is more than independent prompts, or longer than the engine takes."""
     workload = run.workload
     special = {
-        "images": workload.images is not None,
         "a dataset": workload.dataset is not None,
         "a trace": run.shape.trace is not None,
         "conversations": workload.sessions is not None,
@@ -50,7 +50,7 @@ def check_load(run: RunSpec, deployment: Deployment) -> None:
     for name, is_there in special.items():
         if is_there:
             raise UnpredictableError(f"a load with {name} is not predicted, only independent prompts of stated lengths")
-    longest = (run.input_tokens or 0) + run.output_tokens
+    longest = (run.input_tokens or 0) + _images(run, deployment).tokens + run.output_tokens
     if deployment.max_model_len is not None and longest > deployment.max_model_len:
         raise UnpredictableError(
             f"{longest:,} tokens of prompt and reply are more than max-model-len {deployment.max_model_len:,}"
@@ -60,10 +60,12 @@ def check_load(run: RunSpec, deployment: Deployment) -> None:
 def _requests(run: RunSpec, deployment: Deployment) -> list[Request]:
     """What the run asks for, in the order of its schedule; by duration, as many as can be answered in it."""
     count = run.planned_requests()
+    images = _images(run, deployment)
     if count is None:
         assert run.duration_s is not None
         assert run.concurrency is not None
-        alone = serve(deployment.engine, [Request(run.input_tokens or 1, run.output_tokens)], callers=1)
+        one = Request(images.tokens + (run.input_tokens or 1), run.output_tokens, images=images)
+        alone = serve(deployment.engine, [one], callers=1)
         rounds = run.duration_s / float(alone[0].token_s[-1]) * _SPARE_RATIO
         count = int(run.concurrency * (rounds + 1))
     assert run.input_tokens is not None, "only a dataset's prompts have no stated length"
@@ -72,7 +74,15 @@ def _requests(run: RunSpec, deployment: Deployment) -> list[Request]:
     outputs = lengths(run.output_tokens, ratio, requests=count, seed=seed, source="output_tokens")
     offsets_ns = run.shape.offsets_ns(count, seed)
     due_s: list[float | None] = [None] * count if offsets_ns is None else (offsets_ns / 1e9).tolist()
-    return [Request(*each) for each in zip(prompts.tolist(), outputs.tolist(), due_s, strict=True)]
+    prompts = prompts + images.tokens
+    return [Request(*each, images) for each in zip(prompts.tolist(), outputs.tolist(), due_s, strict=True)]
+
+
+def _images(run: RunSpec, deployment: Deployment) -> ImageLoad:
+    try:
+        return image_load(run.workload.images, deployment.vision, deployment.engine.front_end)
+    except ValueError as error:
+        raise UnpredictableError(str(error)) from error
 
 
 def _on_copy(
@@ -103,6 +113,7 @@ def _records(run: RunSpec, replies: list[tuple[Request, Reply]]) -> Records:
     arrival_start = starts(np.array([len(times_ns) for times_ns, _ in chunks], np.int64))
     sent_ns = _ns(np.array([reply.sent_s for _, reply in replies]))
     prompt_tokens = np.array([request.prompt_tokens for request, _ in replies], np.int32)
+    asked = prompt_tokens if run.workload.images is None else np.full(count, UNKNOWN_TOKENS, np.int32)
     return Records(
         index=np.arange(count, dtype=np.int32),
         slot=np.array([reply.caller if reply.caller >= 0 else at for at, (_, reply) in enumerate(replies)], np.int32),
@@ -115,7 +126,7 @@ def _records(run: RunSpec, replies: list[tuple[Request, Reply]]) -> Records:
         end_ns=arrival_ns[arrival_start[1:] - 1],
         connect_ns=np.full(count, MISSING, np.int64),
         limit_wait_ns=np.zeros(count, np.int64),
-        prompt_tokens_asked=prompt_tokens,
+        prompt_tokens_asked=asked,
         output_tokens_asked=output_tokens,
         prompt_tokens=prompt_tokens,
         output_tokens=output_tokens,

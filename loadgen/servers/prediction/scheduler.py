@@ -43,6 +43,8 @@ class Sequence:
     number: int
     prompt_tokens: int
     output_tokens: int
+    images: int = 0  # at the beginning of the prompt, encoded when its first tokens are computed
+    tiles: int = 0  # of all of them
     computed: int = 0  # tokens whose keys and values are in the cache, those of planned steps included
     planned: int = 0  # output tokens of all planned steps
     made: int = 0  # output tokens of finished steps
@@ -230,6 +232,7 @@ class Scheduler:
     def _plan_of(self, chosen: list[tuple[Sequence, int]]) -> Plan:
         """Make the step, and count its tokens on its sequences. One that has output and lacks one token decodes."""
         sampled, chunks, decoding, context = list[tuple[Sequence, int]](), [], 0, 0
+        begun = [sequence for sequence, _ in chosen if not sequence.computed]
         for sequence, tokens in chosen:
             last = tokens >= sequence.left
             made = 1 if last else 0
@@ -245,7 +248,14 @@ class Scheduler:
             if made:
                 sequence.planned += made
                 sampled.append((sequence, made))
-        step = Step(decoding, context, tuple(chunks), 1 + self.limits.draft_tokens)
+        step = Step(
+            decoding,
+            context,
+            tuple(chunks),
+            decode_tokens=1 + self.limits.draft_tokens,
+            images=sum(each.images for each in begun),
+            tiles=sum(each.tiles for each in begun),
+        )
         return Plan(step, tuple(each for each, _ in sampled), tuple(made for _, made in sampled))
 
     def _accepted(self, sequence: Sequence) -> int:

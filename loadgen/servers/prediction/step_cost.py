@@ -25,6 +25,8 @@ class EngineCosts:
     layer_sequence_s: float = 0.0  # device, for each sequence in each layer
     layer_token_s: float = 0.0  # device, for each token in each layer
     latent_layer_s: float = 0.0  # device, for each layer with MLA, which has more kernels than others
+    image_s: float = 0.0  # CPU, on top for each image that the step encodes
+    vision_layer_s: float = 0.0  # CPU, to launch each layer of the encoder, for all images of the step
     fp8_layer_s: float = 0.0  # device, for each layer with fp8 weights, whose inputs are converted on the way
 
 
@@ -83,6 +85,9 @@ class RooflineCosts:
         launch_s = self.costs.step_s + sequences * self.costs.sequence_s + layers * self._layer_launch_s(step)
         if step.chunks:
             launch_s += self.costs.prompt_step_s + len(step.chunks) * self.costs.prompt_s
+        tower = self.roofline.architecture.vision
+        if step.images and tower is not None:
+            launch_s += step.images * self.costs.image_s + tower.layers * self.costs.vision_layer_s
         stages = self.roofline.parallelism.pipeline
         return StepCost(launch_s, time.total_s + added_s, time.interval_s + added_s / stages)
 

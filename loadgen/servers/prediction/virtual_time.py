@@ -9,6 +9,7 @@ import numpy as np
 from loadgen.moe.step import Step
 from loadgen.servers.prediction import scheduler as scheduling
 from loadgen.servers.prediction.engine_steps import EngineModel, EngineSteps, FloatArray, InFlight
+from loadgen.servers.prediction.images import NO_IMAGES, ImageLoad
 from loadgen.servers.prediction.scheduler import Plan, Scheduler
 
 _FEW_STEPS = 3  # are costed one by one
@@ -22,6 +23,7 @@ class Request:
     prompt_tokens: int
     output_tokens: int
     due_s: float | None = None
+    images: ImageLoad = NO_IMAGES  # whose tokens are among the prompt's
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +173,14 @@ class _Serving:
     def _send(self, sent_s: float, caller: int) -> None:
         number = len(self.sent_s)
         request = self.requests[number]
-        heapq.heappush(self.arrivals, (self.steps.taken_s(sent_s, request.prompt_tokens), number))
-        self.sequences.append(scheduling.Sequence(number, request.prompt_tokens, request.output_tokens))
+        images = request.images
+        taken_s = self.steps.taken_s(sent_s, request.prompt_tokens, images.front_end_s)
+        heapq.heappush(self.arrivals, (taken_s, number))
+        self.sequences.append(
+            scheduling.Sequence(
+                number, request.prompt_tokens, request.output_tokens, images=images.images, tiles=images.tiles
+            )
+        )
         self.sent_s.append(sent_s)
         self.sent_by.append(caller)
         self.tokens.append([])

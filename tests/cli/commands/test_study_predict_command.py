@@ -50,12 +50,27 @@ def test_one_line_for_each_study_and_why_points_are_missing(cli: Cli, monkeypatc
     assert max(len(line) for line in said.out.splitlines()) <= 100
 
 
+def test_what_a_prediction_does_not_have_and_what_is_estimated_is_said_once(cli: Cli) -> None:
+    said = cli("study", "predict", "fig18", "--hardware", "h100,h200", "--only", "batch=1")
+    assert said.code == 0
+    text = " ".join(said.out.split())
+    assert text.count("fig18: accuracy is not predicted: a prediction makes no replies") == 1
+    assert text.count("what an image takes is estimated, and compared with no run") == 2  # for each accelerator
+    parts = cli("study", "predict", "fig12", "--only", "input_tokens=128", "--json")
+    assert parts.code == 0
+    (study,) = parts.json["predictions"]
+    assert (study["points"], study["predicted"], study["figures_left_out"]) == (26, 5, {})
+    reasons = {each["label"]: each["sentence"] for each in study["left_out"]}
+    assert len(reasons) == 21
+    assert "what ngram drafts depends on the text" in next(reasons[label] for label in reasons if "ngram" in label)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
         (("fig4",), 2, "there is no study 'fig4'; did you mean 'fig04'?"),
         (("table1",), 2, "the study table1 is arithmetic, with nothing to predict"),
-        (("fig04",), 2, "nothing was predicted, for the reasons that are given with each study"),
+        (("fig12", "--only", "draft=n-gram"), 2, "nothing was predicted, for the reasons that are given with each study"),
         (("fig13", "--only", "profile=mixtral-tp1"), 5, "no server fits the memory of NVIDIA H100 SXM5 80GB"),
         (("fig06", "--hardware", "h100,h300"), 2, "there is no accelerator 'h300'; known accelerators: a100, h100"),
         (("fig06", "--only", "batch=5"), 2, "fig06: no point of the study has batch 5; known values: 1, 4, 8"),

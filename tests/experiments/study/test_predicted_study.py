@@ -13,11 +13,14 @@ from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
 from loadgen.load.spec import RunSpec
 from loadgen.load.workload import Images, Workload
 from loadgen.moe.step import Step
+from loadgen.report.study.sources import source_of
 from loadgen.servers.prediction.engine_of import Deployment, UnpredictableError
 from loadgen.servers.prediction.engine_steps import EngineModel, StepCost
+from loadgen.servers.prediction.fitted import ESTIMATED_IMAGES
 from loadgen.servers.prediction.predicted_run import predict_run
 from loadgen.servers.prediction.scheduler import SchedulerLimits
 from loadgen.store.repository import Store
+from loadgen.study.judge import Evidence, judge
 from loadgen.study.measured import measured_points
 from loadgen.study.points import Point, points_of
 from loadgen.study.study_file import StudyFile, read_study
@@ -86,7 +89,7 @@ def test_data_parallel_copies_share_the_callers() -> None:
 @pytest.mark.parametrize(
     ("run", "why"),
     [
-        (replace(WAVE, workload=Workload(images=Images(8, 8))), "a load with images is not predicted"),
+        (replace(WAVE, workload=Workload(images=Images(8, 8))), "the sizes of the model's encoder are not known"),
         (replace(WAVE, output_tokens=20), "30 tokens of prompt and reply are more than max-model-len 20"),
     ],
 )
@@ -128,6 +131,21 @@ def test_a_predicted_study_is_a_series_of_its_points(store: Store) -> None:
     }
 
 
+def test_verdicts_on_predictions_with_images_say_what_is_estimated(store: Store) -> None:
+    file, points = points_at("fig04", load="wave", batch=64)
+    prediction = predict(file, points, "h200", store)
+    assert prediction.basis.endswith(ESTIMATED_IMAGES)
+    runs = [run for sweep_id in prediction.sweep_ids for run in store.runs(sweep_id)]
+    measured = measured_points(points, runs)
+    assert len(measured) == 3
+    judged = [judge(claim, Evidence(measured)) for claim in file.study.claims]
+    with_verdict = [each for each in judged if each.compared]
+    assert with_verdict
+    assert all(ESTIMATED_IMAGES in (each.reason or "") for each in with_verdict)
+    assert source_of(measured).estimated == (ESTIMATED_IMAGES,)
+    assert {run["server"]["launch"]["engine_says"]["prediction"] for run in runs} == {prediction.basis}
+
+
 def test_a_prediction_on_record_is_kept(store: Store) -> None:
     file, points = points_at("fig06", load="wave", length=128, batch=1)
     first, again = (predict(file, points, "h100", store) for _ in range(2))
@@ -152,7 +170,7 @@ def test_what_does_not_fit_is_a_sweep_that_did_not_start_for_lack_of_memory(stor
     [
         ("fig12", {"draft": "8B", "draft_tokens": 1}, "how many drafted tokens are accepted cannot be computed"),
         ("fig14", {"experts_run": "loop", "batch": 64, "length": 128}, "the plug-in expert-loop changes vLLM"),
-        ("fig04", {"model": "deepseek-vl2-tiny"}, "a load with images is not predicted"),
+        ("fig12", {"draft": "n-gram"}, "what ngram drafts depends on the text"),
     ],
 )
 def test_what_cannot_be_predicted_is_left_out_with_a_reason(
