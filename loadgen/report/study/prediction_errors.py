@@ -95,10 +95,10 @@ def error_table(runs: Iterable[RunDocument]) -> ErrorTable:
     found: list[RunError] = []
     left_out: dict[str, str] = {}
     for run in runs:
-        if run["simulated"] or run["verdict"]["status"] == "invalid":
-            continue
         try:
-            found.append(_known_error(_Run(run["run_id"], tuple(gpu_names(run) or ()), run)))
+            error = error_of(run)
+            if error is not None:
+                found.append(error)
         except (UnpredictableError, NoMemoryError, ModelError, UsageError) as error:
             left_out[f"{run['server']['model']}, {run['spec']['load_label']}"] = str(error)
     usual = [each for each in found if each.outlier is None]
@@ -112,6 +112,13 @@ def error_table(runs: Iterable[RunDocument]) -> ErrorTable:
         (OUTLIERS_TOO, _row(None, False, held_out)),
     )
     return ErrorTable(rows, totals, tuple(each for each in found if each.outlier is not None), tuple(left_out.items()))
+
+
+def error_of(run: RunDocument) -> RunError | None:
+    """The error of one run; None if it is simulated or invalid. Raises as `run_error`."""
+    if run["simulated"] or run["verdict"]["status"] == "invalid":
+        return None
+    return _known_error(_Run(run["run_id"], tuple(gpu_names(run) or ()), run))
 
 
 @dataclass(frozen=True, slots=True)
