@@ -19,7 +19,7 @@ CONSTANTS = (
     ("efficiency", "bandwidth_ratio"),
     ("efficiency", "flops_ratio"),
     ("efficiency", "layer_overhead_s"),
-    ("efficiency", "layer_launch_s"),
+    ("efficiency", "kernel_launch_s"),
     ("costs", "step_s"),
     ("costs", "sequence_s"),
     ("costs", "prompt_step_s"),

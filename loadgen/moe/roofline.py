@@ -11,6 +11,7 @@ from functools import cached_property
 from loadgen.moe.architecture import Architecture
 from loadgen.moe.communication import communication_s, embedding_and_head_s, hand_over_s
 from loadgen.moe.hardware import Hardware, Rates
+from loadgen.moe.kernels import layer_kernels
 from loadgen.moe.parameters import expected_distinct_experts
 from loadgen.moe.placement import Parallelism
 from loadgen.moe.step import Step
@@ -24,7 +25,7 @@ class Efficiency:
 
     The CPU takes time to launch kernels while the GPU computes: the longer of the two counts. A step that only decodes is
     replayed as one CUDA graph, without launches. One with prompts is replayed in pieces around each layer's attention
-    (`piece_launch_s` a layer). One of more than `graph_tokens` tokens is launched kernel by kernel (`layer_launch_s` a layer).
+    (`piece_launch_s` a layer). One of more than `graph_tokens` tokens is launched kernel by kernel (`kernel_launch_s` each).
     """
 
     bandwidth_ratio: float = 1.0  # of the memory's bandwidth
@@ -34,7 +35,7 @@ class Efficiency:
     layer_overhead_s: float = 0.0
     sequence_overhead_s: float = 0.0  # of each token that passes the head, in each step
     graph_tokens: int | None = None  # None: no step is too large for a graph
-    layer_launch_s: float = 0.0
+    kernel_launch_s: float = 0.0
     piece_launch_s: float = 0.0
 
 
@@ -133,8 +134,14 @@ class Roofline:
     def _layer_launch_s(self, step: Step) -> float:
         reached = self.efficiency
         if reached.graph_tokens is not None and step.tokens > reached.graph_tokens:
-            return reached.layer_launch_s
+            return self.kernel_launches_s / self.architecture.layers
         return reached.piece_launch_s if step.chunks else 0.0
+
+    @cached_property
+    def kernel_launches_s(self) -> float:
+        """The CPU's time to launch all layers kernel by kernel."""
+        kernels = layer_kernels(self.architecture, are_inputs_converted=self.precisions.weights == "fp8")
+        return self.architecture.layers * kernels * self.efficiency.kernel_launch_s
 
     @cached_property
     def _stages(self) -> tuple[StageWork, ...]:

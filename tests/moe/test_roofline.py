@@ -86,7 +86,7 @@ def test_efficiency_divides_rates_and_adds_overheads() -> None:
 
 
 def test_launching_counts_where_it_takes_longer_than_computing() -> None:
-    reached = Efficiency(graph_tokens=256, piece_launch_s=1e-3, layer_launch_s=2e-3)
+    reached = Efficiency(graph_tokens=256, piece_launch_s=1e-3, kernel_launch_s=2e-3 / 14)  # Mixtral's layer has 14
     roofline = replace(MIXTRAL, efficiency=reached)
     small, large, huge = (Step(chunks=(PrefillChunk(tokens),)) for tokens in (256, 257, 8192))
     decode = Step(256, 256 * 128)

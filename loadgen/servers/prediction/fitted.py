@@ -40,7 +40,7 @@ class Calibration:
             self,
             efficiency=replace(
                 reached,
-                layer_launch_s=reached.layer_launch_s * ratio,
+                kernel_launch_s=reached.kernel_launch_s * ratio,
             ),
             costs=replace(
                 costs,
@@ -62,13 +62,13 @@ CALIBRATIONS: Mapping[str, Calibration] = {
             bandwidth_ratio=0.881,
             flops_ratio=0.796,
             layer_overhead_s=60.3e-6,
-            layer_launch_s=1.12e-3,
+            kernel_launch_s=48.7e-6,
         ),
         costs=EngineCosts(
-            step_s=1.39e-3,
-            sequence_s=14.9e-6,
-            prompt_step_s=6.66e-3,
-            prompt_s=0.791e-3,
+            step_s=1.37e-3,
+            sequence_s=16e-6,
+            prompt_step_s=6.6e-3,
+            prompt_s=0.91e-3,
             layer_token_s=0.172e-6,
             layer_sequence_s=0.332e-6,
             latent_layer_s=33.8e-6,
@@ -77,7 +77,7 @@ CALIBRATIONS: Mapping[str, Calibration] = {
         ),
         front_end=FrontEnd(
             request_s=138e-6,
-            prompt_token_s=0.0214e-6,
+            prompt_token_s=0.0246e-6,
             reply_s=10.8e-6,
             token_s=27.1e-6,
             caller_s=200e-6,

@@ -39,7 +39,7 @@ class RooflineCosts:
     """
 
     roofline: Roofline  # launching takes no time in it: that is the CPU's, which runs ahead of the device
-    layer_launch_s: float
+    launches_s: float  # of all layers, kernel by kernel
     piece_launch_s: float
     costs: EngineCosts
     _known: dict[tuple[float, int, int], StepCost] = field(default_factory=dict, repr=False, compare=False)
@@ -53,8 +53,8 @@ class RooflineCosts:
             layer_s += costs.latent_layer_s
         if roofline.precisions.weights == "fp8":
             layer_s += costs.fp8_layer_s
-        device = replace(reached, layer_launch_s=0.0, piece_launch_s=0.0, layer_overhead_s=layer_s)
-        return cls(replace(roofline, efficiency=device), reached.layer_launch_s, reached.piece_launch_s, costs)
+        device = replace(reached, kernel_launch_s=0.0, piece_launch_s=0.0, layer_overhead_s=layer_s)
+        return cls(replace(roofline, efficiency=device), roofline.kernel_launches_s, reached.piece_launch_s, costs)
 
     def __call__(self, step: Step) -> StepCost:
         if step.chunks or not step.decode_sequences:
@@ -82,7 +82,7 @@ class RooflineCosts:
         layers = self.roofline.architecture.layers
         sequences = step.decode_sequences + len(step.chunks)
         added_s = layers * (sequences * self.costs.layer_sequence_s + step.tokens * self.costs.layer_token_s)
-        launch_s = self.costs.step_s + sequences * self.costs.sequence_s + layers * self._layer_launch_s(step)
+        launch_s = self.costs.step_s + sequences * self.costs.sequence_s + self._launches_s(step)
         if step.chunks:
             launch_s += self.costs.prompt_step_s + len(step.chunks) * self.costs.prompt_s
         tower = self.roofline.architecture.vision
@@ -91,8 +91,8 @@ class RooflineCosts:
         stages = self.roofline.parallelism.pipeline
         return StepCost(launch_s, time.total_s + added_s, time.interval_s + added_s / stages)
 
-    def _layer_launch_s(self, step: Step) -> float:
+    def _launches_s(self, step: Step) -> float:
         graph_tokens = self.roofline.efficiency.graph_tokens
         if graph_tokens is not None and step.tokens > graph_tokens:
-            return self.layer_launch_s
-        return self.piece_launch_s if step.chunks else 0.0
+            return self.launches_s
+        return self.roofline.architecture.layers * self.piece_launch_s if step.chunks else 0.0
