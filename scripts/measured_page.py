@@ -1,8 +1,9 @@
-"""Write the tables of docs/measured.md from results/: verdicts, points, errors of predictions, the reference, GPU-hours.
+"""Write the tables of docs/measured.md and the drawing docs/throughput.svg from results/.
 
 Each table stands between `<!-- table: NAME -->` and `<!-- end -->`; the text around them is written by hand.
 """
 
+import hashlib
 import re
 import sys
 import tempfile
@@ -20,9 +21,11 @@ from loadgen.errors import LoadgenError
 from loadgen.experiments.study.plan import plan_study
 from loadgen.importers.importing import read_sweeps
 from loadgen.moe.hardware import hardware
+from loadgen.report.charts.drawing import draw
 from loadgen.report.format import MISSING_FIGURE, number
 from loadgen.report.study.claim_rows import Side, contradictions
 from loadgen.report.study.claim_words import VERDICT_WORDS, found_words, stated_words
+from loadgen.report.study.drawing import drawing
 from loadgen.report.study.library import readable_studies
 from loadgen.report.study.prediction_errors import FIGURES_COMPARED, RunError, error_of
 from loadgen.report.study.record import PlannedStudy, Record
@@ -39,8 +42,10 @@ from loadgen.study.variants import variants_of
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "measured.md"
 REFERENCE = ROOT / "results" / "vllm-bench-serve.yaml"
+DRAWING = ROOT / "docs" / "throughput.svg"
 REAL: tuple[Provenance, ...] = ("measured", "dummy")
 _BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_WIDTH_PX = 900
 _NO_GRAPHS = "no CUDA graphs"
 _MADE_UP = "made-up routers"
 
@@ -355,9 +360,21 @@ def filled(page: str, measured: Measured, names: Iterable[str] = TABLES) -> str:
     )
 
 
+def throughput(measured: Measured) -> tuple[str, str]:
+    """Figure 6 as it was measured, as SVG; and the digest of its runs, which stands in it."""
+    (results,) = [each for each in measured.results if each.file.study.name == "fig06"]
+    drawn = drawing(results, 0, None, _WIDTH_PX)
+    runs = sorted(run["run_id"] for point in results.by_series[0].points for run in point.runs)
+    digest = hashlib.sha256("\n".join(runs).encode()).hexdigest()
+    text = draw(drawn.chart, "svg", drawn.about, _WIDTH_PX).decode()
+    return text.rstrip() + f"<!-- runs: {digest} -->\n", digest
+
+
 def main() -> int:
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), Measured.read()), encoding="utf-8")
-    print(f"wrote the tables of {PAGE.relative_to(ROOT)}")
+    measured = Measured.read()
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), measured), encoding="utf-8")
+    DRAWING.write_text(throughput(measured)[0], encoding="utf-8")
+    print(f"wrote the tables of {PAGE.relative_to(ROOT)}, and {DRAWING.relative_to(ROOT)}")
     return 0
 
 

@@ -32,6 +32,16 @@ def test_every_table_is_of_the_results_that_are_there(script: ModuleType, measur
         assert script.filled(PAGE, measured, [name]) == PAGE, f"table {name}: run make study-report"
 
 
+def test_the_drawing_in_the_readme_is_of_the_runs_that_are_there(script: ModuleType, measured: Any) -> None:
+    text, digest = script.throughput(measured)
+    assert f"<!-- runs: {digest} -->" in script.DRAWING.read_text(encoding="utf-8"), "run make study-report"
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    low, high = re.findall(r"\| fig06 \|[^|]+\| > 8x \| ([\d.]+)× to ([\d.]+)× \|", PAGE)[0]
+    assert f"grows {low} to {high} times" in readme
+    (reached,) = re.findall(r"reaches (\d+ to \d+ %)", re.sub("<[^>]+>", " ", text))
+    assert f"{reached} of what the GPU's datasheet allows" in readme
+
+
 def test_every_table_has_a_place_in_the_page(script: ModuleType) -> None:
     assert sorted(re.findall(r"<!-- table: (\w+) -->", PAGE)) == sorted(script.TABLES)
 
