@@ -4,9 +4,10 @@ Each message is one sentence which says what failed, with which value, and what 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from enum import IntEnum
+from typing import TypedDict
 
 _SUBJECT = re.compile(r"^(?:[A-Z]\w*|Decimal input) should\b")  # `Input should`, `String should`
 
@@ -45,11 +46,17 @@ def listed(known: Iterable[object], kind: str = "values") -> str:
     return f"known {kind}: {', '.join(map(str, known))}"
 
 
-def broken_rule(kind: str, message: str) -> str:
-    """Return what a value must be, to follow its name: `must be a whole number`.
+class Problem(TypedDict):
+    """What is read of an entry of pydantic's `ValidationError.errors()`, whose words are for programmers."""
 
-    `kind` and `message` are those of an entry of pydantic's `ValidationError.errors()`, whose words are for programmers.
-    """
+    loc: tuple[int | str, ...]
+    type: str
+    msg: str
+
+
+def broken_rule(problem: Problem) -> str:
+    """Return what a value must be, to follow its name: `must be a whole number`."""
+    kind, message = problem["type"], problem["msg"]
     if kind == "missing":
         return "is missing"
     if kind == "extra_forbidden":
@@ -78,9 +85,9 @@ def broken_rule(kind: str, message: str) -> str:
     return _SUBJECT.sub("must", said, count=1)
 
 
-def first_problem(place: Iterable[object], kind: str, message: str) -> str:
-    """Return `layers.0.counts must be a list`, from `loc`, `type` and `msg` of the first entry of pydantic's `errors()`."""
-    return f"{'.'.join(map(str, place)) or 'it'} {broken_rule(kind, message)}"
+def first_problem(problems: Sequence[Problem]) -> str:
+    """Return the first as `layers.0.counts must be a list`."""
+    return f"{'.'.join(map(str, problems[0]['loc'])) or 'it'} {broken_rule(problems[0])}"
 
 
 class LoadgenError(Exception):

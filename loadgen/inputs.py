@@ -79,10 +79,10 @@ class Origin:
             case "missing":
                 raise UsageError(self._missing(model, steps))
             case "value_error":
-                raise UsageError(f"{self.name(key)} {broken_rule(error['type'], error['msg'])}")
+                raise UsageError(f"{self.name(key)} {broken_rule(error)}")
         is_told = error["type"].endswith("too_short") or (steps and steps[0] in _MAY_BE_SECRET)
         shown = "" if is_told else f", not {_cut(error['input'])}"
-        raise UsageError(f"{self.name(key)} {broken_rule(error['type'], error['msg'])}{shown}")
+        raise UsageError(f"{self.name(key)} {broken_rule(error)}{shown}")
 
     def _without_tags(self, steps: tuple[str, ...]) -> tuple[str, ...]:
         """The keys on the way to a value, as its file has them: without the kinds of mappings that pydantic puts between."""

@@ -129,8 +129,7 @@ def _counts(output: bytes, checkpoint: Path) -> ExpertCounts:
     try:
         return expert_counts_from_json(_document_type.validate_python(answer))
     except ValidationError as failure:
-        first = failure.errors(include_url=False)[0]
-        reason = first_problem(first["loc"], first["type"], first["msg"])
+        reason = first_problem(failure.errors())
     except ValueError as error:
         reason = str(error)
     raise LoadgenError(f"counting with transformers gave counts that contradict each other: {reason}")

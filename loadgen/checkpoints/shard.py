@@ -135,8 +135,7 @@ def _parsed(path: Path, header: bytes) -> tuple[dict[str, str], dict[str, _Entry
         metadata = _NOTES.validate_python(document.pop(_METADATA, None) or {})
         return metadata, _HEADER.validate_python(document)
     except ValidationError as error:
-        first = error.errors()[0]
-        problem = first_problem(first["loc"], first["type"], first["msg"])
+        problem = first_problem(error.errors())
         raise UsageError(f"{path} has a header that cannot be read: {problem}; download it again") from None
     except (ValueError, RecursionError):
         raise UsageError(f"{path} has a header that is not a JSON object; download it again") from None

@@ -161,7 +161,7 @@ def first(error: ValidationError, expected: str) -> str:
     place = where(tuple(part for part in found["loc"] if part not in tried))
     if found["type"] == "missing":
         return f"lacks {place}: {expected}"
-    return f"has something else at {place}: it {broken_rule(found['type'], found['msg'])}"
+    return f"has something else at {place}: it {broken_rule(found)}"
 
 
 def _line(value: str) -> str:

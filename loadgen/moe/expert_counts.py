@@ -262,20 +262,14 @@ def expert_counts_from_json(document: ExpertCountsDocument) -> ExpertCounts:
 def read_expert_counts(path: Path) -> ExpertCounts:
     """Read a file of `loadgen moe experts`. Raises UsageError for one that cannot be read, or is none."""
     try:
-        document = _document_type().validate_json(path.read_bytes())
-        return expert_counts_from_json(document)
+        return expert_counts_from_json(_document_type().validate_json(path.read_bytes()))
     except OSError as error:
         raise UsageError(f"cannot read the expert counts {path}: {error.strerror}") from None
     except ValidationError as failure:
-        first = failure.errors(include_url=False)[0]
-        problem = first_problem(first["loc"], first["type"], first["msg"])
-        raise UsageError(
-            f"{path} has no expert counts: {problem}; make the file with `loadgen moe experts … -o FILE`"
-        ) from None
+        problem = first_problem(failure.errors())
     except (ValueError, OverflowError) as error:
-        raise UsageError(
-            f"{path} has no expert counts: {error}; make the file with `loadgen moe experts … -o FILE`"
-        ) from None
+        problem = str(error)
+    raise UsageError(f"{path} has no expert counts: {problem}; make the file with `loadgen moe experts … -o FILE`")
 
 
 @cache

@@ -70,8 +70,7 @@ class ExpertCounter:
                 copies = _copies(workers, Path(folder))
             return functools.reduce(operator.add, (counts_of_workers(model, each) for each in copies))
         except ValidationError as failure:
-            first = failure.errors(include_url=False)[0]
-            reason = first_problem(first["loc"], first["type"], first["msg"])
+            reason = first_problem(failure.errors())
         except ValueError as error:
             reason = str(error)
         raise ServerError(f"the expert counts of {self._base_url} cannot be put together: {reason}")

@@ -154,5 +154,4 @@ def _cannot(request: Request, error: Exception) -> Response:
 def _bad_query(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    problem = broken_rule(first["type"], first["msg"])
-    return failure(request, 422, "Not understood", f"'{first['loc'][-1]}' {problem}")
+    return failure(request, 422, "Not understood", f"'{first['loc'][-1]}' {broken_rule(first)}")
