@@ -78,13 +78,21 @@ def attached(document: DoctorDocument | None) -> DoctorNote | None:
     """What a run keeps of the doctor's last document for its host; None where there is none."""
     if document is None:
         return None
-    kept = DoctorLevel.__annotations__
-    levels = [{key: value for key, value in level.items() if key in kept} for level in document["levels"]]
+    levels: list[DoctorLevel] = [
+        {
+            "streams": level["streams"],
+            "ttft_error_p50_s": level["ttft_error_p50_s"],
+            "ttft_error_p99_s": level["ttft_error_p99_s"],
+            "gap_p99_error_s": level["gap_p99_error_s"],
+            "broken": level["broken"],
+        }
+        for level in document["levels"]
+    ]
     return {
         "measured_at": document["measured_at"],
         "loadgen_version": document["loadgen_version"],
         "summary": document["summary"],
-        "levels": cast(list[DoctorLevel], levels),
+        "levels": levels,
     }
 
 

@@ -49,11 +49,16 @@ def merged(sources: Iterable[SeriesSource]) -> SeriesSource:
     """One source of several, such as those of a series in each study. Runs that two studies share count twice."""
     each = list(sources)
     days = sorted(day for source in each for day in source.days)
-    names = ("hosts", "servers", "gpus", "loadgen", "sweep_ids", "estimated", "on_one_gpu")
     return SeriesSource(
         runs=sum(source.runs for source in each),
         days=tuple(dict.fromkeys((days[0], days[-1]))) if days else (),
-        **{name: _distinct(value for source in each for value in getattr(source, name)) for name in names},
+        hosts=_distinct(host for source in each for host in source.hosts),
+        servers=_distinct(server for source in each for server in source.servers),
+        gpus=_distinct(gpus for source in each for gpus in source.gpus),
+        loadgen=_distinct(release for source in each for release in source.loadgen),
+        sweep_ids=_distinct(sweep_id for source in each for sweep_id in source.sweep_ids),
+        estimated=_distinct(part for source in each for part in source.estimated),
+        on_one_gpu=_distinct(label for source in each for label in source.on_one_gpu),
     )
 
 
