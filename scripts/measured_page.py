@@ -18,7 +18,7 @@ import yaml
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figure_table import FIGURES
 from loadgen.errors import LoadgenError
-from loadgen.experiments.study.plan import plan_study
+from loadgen.experiments.study.study_plan import plan_study
 from loadgen.importers.importing import read_sweeps
 from loadgen.moe.hardware import hardware
 from loadgen.report.charts.drawing import draw

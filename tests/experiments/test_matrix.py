@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import UsageError
-from loadgen.experiments.plan import plan_group
+from loadgen.experiments.sweep_plan import plan_group
 from loadgen.experiments.sweep_request import PlannedSweep, read_request
 from loadgen.servers.launcher.variant import Overrides, Variant
 

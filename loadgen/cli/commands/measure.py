@@ -67,10 +67,10 @@ def sweep(
 
 def _plan(terminal: Terminal, keys: dict[str, object], file: Path | None, *, as_json: bool) -> None:
     from loadgen.cli.progress.sweep import room_message
-    from loadgen.cli.tables.plan import group_plan_table, plan_table
+    from loadgen.cli.tables.sweep_plan import group_plan_table, plan_table
     from loadgen.experiments.estimate import disks_too_small
-    from loadgen.experiments.plan import plan_group, plan_sweep
     from loadgen.experiments.preparation import find_accuracy
+    from loadgen.experiments.sweep_plan import plan_group, plan_sweep
     from loadgen.experiments.sweep_request import read_request
     from loadgen.servers.launcher.state import running_server
     from loadgen.spec.runs import resolve

@@ -90,8 +90,8 @@ def _values(keys: Mapping[str, object]) -> dict[str, object]:
 
 
 def _plan(terminal: Terminal, spec: "SweepSpec", search: "Search", *, as_json: bool) -> None:
-    from loadgen.cli.tables.plan import plan_table
-    from loadgen.experiments.plan import plan_sweep
+    from loadgen.cli.tables.sweep_plan import plan_table
+    from loadgen.experiments.sweep_plan import plan_sweep
     from loadgen.spec.runs import resolve
 
     key = "concurrency" if spec.concurrency else "rate"

@@ -127,7 +127,7 @@ def plan_study(
     from contextlib import nullcontext
 
     from loadgen.cli.tables.study_plan import study_plan_table
-    from loadgen.experiments.study import plan
+    from loadgen.experiments.study import study_plan
     from loadgen.study.study_file import read_study
 
     file, on = read_study(name), gpus(hardware)
@@ -135,7 +135,7 @@ def plan_study(
         file = file.with_repeats(flags["repeats"])
     points = chosen_points(file, servers_of(file, flags), where(flags.get("only")))
     with terminal.open() if terminal.has_database else nullcontext() as store:
-        planned = plan.plan_study(file, points, on, store)
+        planned = study_plan.plan_study(file, points, on, store)
     if as_json:
         show_json(planned.to_json())
     else:

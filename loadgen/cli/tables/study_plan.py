@@ -13,7 +13,7 @@ from rich.text import Text
 
 from loadgen.cli.tables.style import numbers, plain_table
 from loadgen.experiments.study.duration import Basis
-from loadgen.experiments.study.plan import StudyPlan, VariantPlan
+from loadgen.experiments.study.study_plan import StudyPlan, VariantPlan
 from loadgen.report.format import MISSING_FIGURE, number, plural, seconds
 from loadgen.servers.profiles.memory_fit import GB
 from loadgen.study.claims import Value

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.experiments.study.duration import ASSUMED_START_S
-from loadgen.experiments.study.plan import StudyPlan, plan_study
+from loadgen.experiments.study.study_plan import StudyPlan, plan_study
 from loadgen.importers.importing import read_sweep
 from loadgen.moe.hardware import hardware
 from loadgen.store.repository import Store

@@ -3,7 +3,7 @@
 import pytest
 
 from loadgen.errors import ModelError
-from loadgen.experiments.study.plan import with_memory_of
+from loadgen.experiments.study.study_plan import with_memory_of
 from loadgen.moe.hardware import card_memory_bytes, hardware
 from loadgen.moe.models import model
 from loadgen.moe.placement import Parallelism

@@ -6,7 +6,7 @@ from rich.text import Text
 
 from loadgen.analysis.figures.cost import Price
 from loadgen.cli.tables.style import numbers, plain_table
-from loadgen.experiments.plan import GroupPlan, RunPlan, ServerPlan, SweepPlan
+from loadgen.experiments.sweep_plan import GroupPlan, RunPlan, ServerPlan, SweepPlan
 from loadgen.report.format import MISSING_FIGURE, dollars, number, plural, seconds, size
 from loadgen.spec.size import body_bytes
 
