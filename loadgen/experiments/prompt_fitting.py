@@ -15,16 +15,7 @@ import numpy as np
 
 from loadgen.engine.records.record import Outcome, Records
 from loadgen.engine.wire.route import DIRECT, Route
-from loadgen.load.length_fit import (
-    COMMON_WORDS,
-    WORDS,
-    LengthFit,
-    LengthSample,
-    assumed,
-    corrected,
-    fit_of_all_words,
-    fit_of_common_words,
-)
+from loadgen.load import length_fit
 from loadgen.load.prompts import Counts, CountTokens
 from loadgen.load.rate_limits import UNLIMITED
 from loadgen.load.schedule import Schedule
@@ -66,7 +57,7 @@ class BoundedCounter:
 
 def length_fit_of(
     facts: EndpointFacts, runs: Sequence[RunSpec], headers: Headers, route: Route = DIRECT
-) -> LengthFit | None:
+) -> length_fit.LengthFit | None:
     """How texts of a stated length are made for `runs`, None where the server's tokenizer counts them or none is made.
 
     The server is asked, but where questions count in limits: there the warm-up has to tell.
@@ -76,7 +67,7 @@ def length_fit_of(
         return None
     run = fitted[0]
     if facts.dialect == "cerebras" or run.rate_limits != UNLIMITED:
-        return assumed(facts.template_tokens)
+        return length_fit.assumed(facts.template_tokens)
     timeout_s = min(_QUESTION_TIMEOUT_S, run.request_timeout_s)
     ask = partial(
         reported_tokens,
@@ -92,12 +83,12 @@ def length_fit_of(
 
 def fitted_by(counts: Counts, run: RunSpec, facts: EndpointFacts) -> dict[str, Any]:
     """What `lengths.prompt_tokens` says of how prompts were made as long as asked."""
-    none = dict.fromkeys(LengthFit().to_json())
+    none = dict.fromkeys(length_fit.LengthFit().to_json())
     if not _has_stated_length(run):
         return none
     if not _makes_texts(run, facts):
         return none | {"fitted_by": "token_ids"}
-    if isinstance(counts, LengthFit):
+    if isinstance(counts, length_fit.LengthFit):
         return counts.to_json()
     return none | {"fitted_by": None if counts is None else "tokenize"}
 
@@ -111,24 +102,24 @@ def _makes_texts(run: RunSpec, facts: EndpointFacts) -> bool:
     return _has_stated_length(run) and (run.endpoint == "chat" or facts.dialect != "vllm")
 
 
-def fit_by_questions(template_tokens: int | None, reported_tokens: Callable[[str], int | None]) -> LengthFit:
+def fit_by_questions(template_tokens: int | None, reported_tokens: Callable[[str], int | None]) -> length_fit.LengthFit:
     """The fit by up to three short requests, `reported_tokens` of a text each; as assumed where they are not counted.
 
     `template_tokens` is what the server reported for one word, less one.
     """
-    start = assumed(template_tokens)
+    start = length_fit.assumed(template_tokens)
     if template_tokens is None:
         return start
     rng = np.random.default_rng(0)
-    single = LengthSample.of("Hello", template_tokens + 1)
-    every = _asked(_decks(WORDS, 1, rng), reported_tokens)
-    if every is not None and (fit := fit_of_all_words(single, every)) is not None:
+    single = length_fit.LengthSample.of("Hello", template_tokens + 1)
+    every = _asked(_decks(length_fit.WORDS, 1, rng), reported_tokens)
+    if every is not None and (fit := length_fit.fit_of_all_words(single, every)) is not None:
         return fit
-    texts = [_decks(COMMON_WORDS, repeats, rng) for repeats in (1, 3)]
+    texts = [_decks(length_fit.COMMON_WORDS, repeats, rng) for repeats in (1, 3)]
     samples = [sample for text in texts if (sample := _asked(text, reported_tokens)) is not None]
     if len(samples) < len(texts):
         return start
-    return fit_of_common_words(samples, every) or LengthFit(source="uncounted")
+    return length_fit.fit_of_common_words(samples, every) or length_fit.LengthFit(source="uncounted")
 
 
 def after_warmup(counts: Counts, schedule: Schedule, records: Records) -> Counts:
@@ -140,12 +131,12 @@ def after_warmup(counts: Counts, schedule: Schedule, records: Records) -> Counts
         text = _text_of(schedule.bodies[place])
         if text is not None:
             tokens = int(records.prompt_tokens[row])
-            samples.append(LengthSample.of(text, tokens))
+            samples.append(length_fit.LengthSample.of(text, tokens))
             off.append(tokens - int(schedule.prompt_tokens[place]))
     if not samples or counts is None:
         return counts
-    if isinstance(counts, LengthFit):
-        return corrected(counts, samples)
+    if isinstance(counts, length_fit.LengthFit):
+        return length_fit.corrected(counts, samples)
     shift = round(float(np.mean(off)))
     asked = float(np.mean([sample.tokens for sample in samples])) - shift
     # More than that is no template: a count that has nothing to do with the prompt.
@@ -167,9 +158,9 @@ def _decks(words: tuple[str, ...], repeats: int, rng: np.random.Generator) -> st
     return " ".join(words[place] for _ in range(repeats) for place in rng.permutation(len(words)).tolist())
 
 
-def _asked(text: str, reported_tokens: Callable[[str], int | None]) -> LengthSample | None:
+def _asked(text: str, reported_tokens: Callable[[str], int | None]) -> length_fit.LengthSample | None:
     tokens = reported_tokens(text)
-    return None if tokens is None else LengthSample.of(text, tokens)
+    return None if tokens is None else length_fit.LengthSample.of(text, tokens)
 
 
 def _text_of(body: bytes) -> str | None:

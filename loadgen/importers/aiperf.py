@@ -9,15 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
-from loadgen.importers.foreign import (
-    ForeignFigures,
-    ForeignRun,
-    closed_loop,
-    of_figures,
-    scalars,
-    since_intended,
-    unreadable_load,
-)
+from loadgen.importers import foreign
 from loadgen.importers.lenient import Json, Number, Part, object_of, read_leniently
 from loadgen.load.shapes import LoadShape, OpenLoop, Wave
 
@@ -120,7 +112,7 @@ def is_one(document: Any) -> bool:
     return "aiperf_version" in document or any(isinstance(_records(document).get(key), dict) for key in _KNOWN_BY)
 
 
-def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignRun]]:
+def read(document: Any, written_at: datetime) -> tuple[str | None, list[foreign.ForeignRun]]:
     """Its version and the run. Raises pydantic's ValidationError."""
     document = _upgraded(document)
     export, notes = read_leniently(Export, document)
@@ -134,7 +126,7 @@ def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignR
     asked = [_asked(config.datasets, name) for name in ("isl", "osl")]
     began_at = export.start_time or written_at
     began_at = began_at if began_at.tzinfo else began_at.replace(tzinfo=UTC)
-    run = ForeignRun(
+    run = foreign.ForeignRun(
         started_at=began_at.replace(microsecond=0),
         model=config.models.items[0].name,
         url=config.endpoint.urls[0],
@@ -153,7 +145,7 @@ def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignR
         counted_by="usage" if config.endpoint.use_server_token_count else "tokenizer",
         in_flight_mean=_avg(export.effective_concurrency),
         words={
-            key: scalars(value)
+            key: foreign.scalars(value)
             for key, value in document.items()
             if isinstance(value, dict) and "unit" in value and "avg" in value
         },
@@ -168,7 +160,7 @@ def is_genai_perf(document: Any) -> bool:
     return isinstance(config, dict) and isinstance(config.get("perf_analyzer"), dict)
 
 
-def read_genai_perf(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignRun]]:
+def read_genai_perf(document: Any, written_at: datetime) -> tuple[str | None, list[foreign.ForeignRun]]:
     """Its version, which the file does not tell, and the run. Raises pydantic's ValidationError.
 
     Its figures are named and defined as AIPerf's, so that the file is read as one of those. It tells neither when it ran nor for how
@@ -239,9 +231,9 @@ def _upgraded(document: Json) -> Json:
     return _records(document) | {"input_config": made}
 
 
-def _figures(export: Export, shape: LoadShape, ok: int) -> ForeignFigures:
+def _figures(export: Export, shape: LoadShape, ok: int) -> foreign.ForeignFigures:
     ttft, e2e, gap = (
-        None if figure is None else of_figures(figure.count, figure.in_s, samples=ok)
+        None if figure is None else foreign.of_figures(figure.count, figure.in_s, samples=ok)
         for figure in (export.time_to_first_token, export.request_latency, export.inter_chunk_latency)
     )
     itl = export.inter_token_latency
@@ -251,11 +243,11 @@ def _figures(export: Export, shape: LoadShape, ok: int) -> ForeignFigures:
     return {
         "output_tokens_per_s": _avg(export.output_token_throughput),
         "requests_per_s": _avg(export.request_throughput),
-        "ttft_s": since_intended(shape, ttft),
+        "ttft_s": foreign.since_intended(shape, ttft),
         "ttft_from_send_s": ttft,
         "chunk_gap_s": gap,
-        "tpot_s": None if itl is None or by_chunk else of_figures(itl.count, itl.in_s, samples=ok),
-        "e2e_latency_s": since_intended(shape, e2e),
+        "tpot_s": None if itl is None or by_chunk else foreign.of_figures(itl.count, itl.in_s, samples=ok),
+        "e2e_latency_s": foreign.since_intended(shape, e2e),
     }
 
 
@@ -265,17 +257,17 @@ def _shape(phases: list[LoadPhase], requests: int) -> LoadShape:
     if phase is None:
         return Wave(max(1, requests))
     if phase.type in _AT_A_RATE and not phase.rate:
-        raise unreadable_load(TOOL, phase.type, "rate")
+        raise foreign.unreadable_load(TOOL, phase.type, "rate")
     if phase.rate:
         if phase.type == "gamma" and phase.smoothness:
             return OpenLoop(float(phase.rate), "gamma", burstiness=float(phase.smoothness))
         return OpenLoop(float(phase.rate), "constant" if phase.type == "constant" else "poisson")
     if phase.concurrency:
-        return closed_loop(phase.concurrency)
+        return foreign.closed_loop(phase.concurrency)
     if phase.type.startswith("concurrency"):
         if "concurrency" in phase.model_fields_set:
-            raise unreadable_load(TOOL, phase.type, "concurrency")
-        return closed_loop(1)  # its default
+            raise foreign.unreadable_load(TOOL, phase.type, "concurrency")
+        return foreign.closed_loop(1)  # its default
     return Wave(max(1, requests))
 
 

@@ -10,16 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
-from loadgen.importers.foreign import (
-    ForeignFigures,
-    ForeignRun,
-    closed_loop,
-    of_figures,
-    of_values,
-    scalars,
-    since_intended,
-    unreadable_load,
-)
+from loadgen.importers import foreign
 from loadgen.importers.lenient import Json, Number, Part, object_of, read_leniently
 from loadgen.importers.older_guidellm import is_older, upgraded
 from loadgen.load.shapes import LoadShape, OpenLoop, Wave
@@ -134,7 +125,7 @@ def is_one(document: Any) -> bool:
     return (isinstance(metadata, dict) and "guidellm_version" in metadata) or is_older(document)
 
 
-def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignRun]]:
+def read(document: Any, written_at: datetime) -> tuple[str | None, list[foreign.ForeignRun]]:
     """Its version and the runs. Raises pydantic's ValidationError."""
     document = upgraded(document)
     report, notes = read_leniently(Report, document)
@@ -147,13 +138,15 @@ def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignR
     ]
 
 
-def _run(one: Benchmark, raw: Json, asked: tuple[int | None, int | None], environment: Mapping[str, str]) -> ForeignRun:
+def _run(
+    one: Benchmark, raw: Json, asked: tuple[int | None, int | None], environment: Mapping[str, str]
+) -> foreign.ForeignRun:
     metrics, config = one.metrics, one.config
     ok, total = metrics.request_totals.successful, metrics.request_totals.total
     shape = _shape(config.strategy, total)
     prompts, answers = metrics.prompt_token_count.successful, metrics.output_token_count.successful
     cut = any(edge and (edge.percent or edge.value) for edge in (config.warmup, config.cooldown))
-    return ForeignRun(
+    return foreign.ForeignRun(
         started_at=datetime.fromtimestamp(one.start_time, UTC).replace(microsecond=0),
         model=config.backend.model or "",
         url=config.backend.target,
@@ -171,7 +164,7 @@ def _run(one: Benchmark, raw: Json, asked: tuple[int | None, int | None], enviro
         in_flight_mean=metrics.request_concurrency.successful.mean,
         environment=environment,
         words={
-            "strategy": scalars(object_of(object_of(raw.get("config")).get("strategy"))),
+            "strategy": foreign.scalars(object_of(object_of(raw.get("config")).get("strategy"))),
             **{
                 key: {name: of_ok.get(name) for name in ("mean", "median", "min", "max", "count")}
                 for key, value in object_of(raw.get("metrics")).items()
@@ -191,9 +184,9 @@ def _notes(one: Benchmark) -> list[str]:
     return []
 
 
-def _figures(one: Benchmark, shape: LoadShape) -> ForeignFigures:
+def _figures(one: Benchmark, shape: LoadShape) -> foreign.ForeignFigures:
     metrics = one.metrics
-    rates: ForeignFigures = {
+    rates: foreign.ForeignFigures = {
         "output_tokens_per_s": metrics.output_tokens_per_second.successful.mean,
         "total_tokens_per_s": metrics.tokens_per_second.successful.mean,
         "requests_per_s": metrics.requests_per_second.successful.mean,
@@ -208,14 +201,14 @@ def _figures(one: Benchmark, shape: LoadShape) -> ForeignFigures:
     ]
     if one.config.sample_size is not None or len(rows) != metrics.request_totals.successful:
         told = metrics.time_to_first_token_ms.successful
-        ttft = of_figures(told.count, _seconds(told))
-        return {**rates, "ttft_s": since_intended(shape, ttft), "ttft_from_send_s": ttft}
+        ttft = foreign.of_figures(told.count, _seconds(told))
+        return {**rates, "ttft_s": foreign.since_intended(shape, ttft), "ttft_from_send_s": ttft}
     from_due = shape.latency_start == "due"
     due = [stamps.targeted_start if from_due else start for start, _, _, stamps, _ in rows]
-    found: ForeignFigures = {
+    found: foreign.ForeignFigures = {
         **rates,
-        "ttft_from_send_s": of_values([first - start for start, first, *_ in rows]),
-        "tpot_s": of_values(
+        "ttft_from_send_s": foreign.of_values([first - start for start, first, *_ in rows]),
+        "tpot_s": foreign.of_values(
             [
                 (last - first) / (tokens - 1)
                 for _, first, last, stamps, tokens in rows
@@ -226,8 +219,10 @@ def _figures(one: Benchmark, shape: LoadShape) -> ForeignFigures:
     }
     if all(moment is not None for moment in due):
         begun = [moment for moment in due if moment is not None]
-        found["ttft_s"] = of_values([first - moment for moment, (_, first, *_) in zip(begun, rows, strict=True)])
-        found["e2e_latency_s"] = of_values(
+        found["ttft_s"] = foreign.of_values(
+            [first - moment for moment, (_, first, *_) in zip(begun, rows, strict=True)]
+        )
+        found["e2e_latency_s"] = foreign.of_values(
             [last - moment for moment, (_, _, last, *_) in zip(begun, rows, strict=True)]
         )
     return found
@@ -244,14 +239,14 @@ def _shape(strategy: Strategy, requests: int) -> LoadShape:
     """The load; what is neither callers nor a rate is shown as all requests at once. UsageError where its number is missing."""
     if strategy.type_ in _OPEN:
         if not strategy.rate:
-            raise unreadable_load(TOOL, strategy.type_, "rate")
+            raise foreign.unreadable_load(TOOL, strategy.type_, "rate")
         return OpenLoop(float(strategy.rate), "poisson" if strategy.type_ == "poisson" else "constant")
     if strategy.type_ == "synchronous":
-        return closed_loop(1)
+        return foreign.closed_loop(1)
     if strategy.type_ == "concurrent":
         if not strategy.streams:
-            raise unreadable_load(TOOL, strategy.type_, "number of streams")
-        return closed_loop(strategy.streams)
+            raise foreign.unreadable_load(TOOL, strategy.type_, "number of streams")
+        return foreign.closed_loop(strategy.streams)
     return Wave(max(1, requests))
 
 

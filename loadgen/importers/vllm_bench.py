@@ -10,16 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from loadgen.analysis.stats import Distribution
-from loadgen.importers.foreign import (
-    ForeignFigures,
-    ForeignRun,
-    closed_loop,
-    of_figures,
-    of_values,
-    scalars,
-    since_intended,
-    unreadable_load,
-)
+from loadgen.importers import foreign
 from loadgen.importers.lenient import Json, Number, Part, read_leniently
 from loadgen.load.arrivals import Ramp
 from loadgen.load.file_rows import number_of
@@ -85,24 +76,24 @@ def is_ours(document: Any) -> bool:
     return any(isinstance(each, dict) and str(each.get("exported_by", "")).startswith("loadgen") for each in results)
 
 
-def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignRun]]:
+def read(document: Any, written_at: datetime) -> tuple[str | None, list[foreign.ForeignRun]]:
     """Its version, which the file does not tell, and the runs. Raises pydantic's ValidationError."""
     results = document if isinstance(document, list) else [document]
     return None, [_read(each, written_at) for each in results]
 
 
-def _read(document: Any, written_at: datetime) -> ForeignRun:
+def _read(document: Any, written_at: datetime) -> foreign.ForeignRun:
     asked = document.get("request_rate")
     result, notes = read_leniently(Result, document)
     if asked is not None and result.request_rate is None:
-        raise unreadable_load(TOOL, str(asked), "request rate")
+        raise foreign.unreadable_load(TOOL, str(asked), "request rate")
     shape = _shape(result)
     prompts, answers = result.total_input_tokens, result.total_output_tokens
     figures = _figures(result, document, shape, notes) if result.completed else {}
     began_at = written_at.replace(microsecond=0)
     if result.date is not None:
         began_at = datetime.strptime(result.date, "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
-    return ForeignRun(
+    return foreign.ForeignRun(
         started_at=began_at,
         model=result.model_id,
         shape=shape,
@@ -115,7 +106,7 @@ def _read(document: Any, written_at: datetime) -> ForeignRun:
         figures=figures,
         prompt_total=prompts,
         output_total=answers,
-        words=scalars(document),
+        words=foreign.scalars(document),
         notes=tuple(notes),
     )
 
@@ -129,15 +120,15 @@ def _shape(result: Result) -> LoadShape:
         rate = float(result.request_rate)
         return OpenLoop(rate) if poisson else OpenLoop(rate, "gamma", burstiness=float(result.burstiness or 1))
     if result.max_concurrency:
-        return closed_loop(result.max_concurrency)
+        return foreign.closed_loop(result.max_concurrency)
     return Wave(result.num_prompts)
 
 
-def _figures(result: Result, document: Json, shape: LoadShape, notes: list[str]) -> ForeignFigures:
+def _figures(result: Result, document: Json, shape: LoadShape, notes: list[str]) -> foreign.ForeignFigures:
     total = result.total_token_throughput
     if total is None and result.total_input_tokens is not None and result.total_output_tokens is not None:
         total = (result.total_input_tokens + result.total_output_tokens) / result.duration if result.duration else None
-    rates: ForeignFigures = {
+    rates: foreign.ForeignFigures = {
         "output_tokens_per_s": result.output_throughput,
         "total_tokens_per_s": total,
         "requests_per_s": result.request_throughput,
@@ -148,14 +139,14 @@ def _figures(result: Result, document: Json, shape: LoadShape, notes: list[str])
     by_request = _of_requests(result)
     ttft, tpot, gap, e2e = by_request or (_told(result, document, name, notes) for name in _METRICS)
     if e2e is None and result.latencies and not result.failures:
-        e2e = of_values(result.latencies)
+        e2e = foreign.of_values(result.latencies)
     return {
         **rates,
-        "ttft_s": since_intended(shape, ttft),
+        "ttft_s": foreign.since_intended(shape, ttft),
         "ttft_from_send_s": ttft,
         "chunk_gap_s": gap,
         "tpot_s": tpot,
-        "e2e_latency_s": since_intended(shape, e2e),
+        "e2e_latency_s": foreign.since_intended(shape, e2e),
     }
 
 
@@ -174,10 +165,10 @@ def _of_requests(result: Result) -> tuple[Distribution, Distribution, Distributi
     ok = [number for number, error in enumerate(errors) if not error and lengths[number]]
     several = [number for number in ok if lengths[number] > 1 and itls[number]]
     return (
-        of_values([ttfts[number] for number in ok]),
-        of_values([(latencies[number] - ttfts[number]) / (lengths[number] - 1) for number in several]),
-        of_values([gap for number in ok for gap in itls[number]]),
-        of_values([latencies[number] for number in ok]),
+        foreign.of_values([ttfts[number] for number in ok]),
+        foreign.of_values([(latencies[number] - ttfts[number]) / (lengths[number] - 1) for number in several]),
+        foreign.of_values([gap for number in ok for gap in itls[number]]),
+        foreign.of_values([latencies[number] for number in ok]),
     )
 
 
@@ -190,4 +181,4 @@ def _told(result: Result, document: Json, name: str, notes: list[str]) -> Distri
         told[ours] = None if value is None else value / 1e3
         if value is None and document.get(key) is not None:
             notes.append(f"{key} could not be read and is left out")
-    return of_figures(None if name in ("itl", "tpot") else result.completed, told, samples=result.completed)
+    return foreign.of_figures(None if name in ("itl", "tpot") else result.completed, told, samples=result.completed)

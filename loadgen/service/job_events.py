@@ -10,20 +10,7 @@ from typing import Any
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.engine.drive.driver import Progress
-from loadgen.experiments.events import (
-    AskedAgain,
-    DatabaseRestored,
-    DiskSpaceShort,
-    Event,
-    NothingToResume,
-    PhaseStarted,
-    PromptsNotFitted,
-    RouteChosen,
-    RunEnded,
-    RunProgressed,
-    SavingDelayed,
-    SweepStarted,
-)
+from loadgen.experiments import events
 from loadgen.load.spec import RunSpec
 
 Told = dict[str, Any]
@@ -33,14 +20,14 @@ PASSING = ("phase", "progress")
 """Events of which only the latest says anything."""
 
 
-def told(event: Event) -> Told | None:
+def told(event: events.Event) -> Told | None:
     """The event in words that travel; None for one that no job has."""
     match event:
-        case RouteChosen():
+        case events.RouteChosen():
             return {"event": "way", "url": event.url, "insecure": event.insecure}
-        case AskedAgain():
+        case events.AskedAgain():
             return {"event": "asked_again", **asdict(event)}
-        case SweepStarted():
+        case events.SweepStarted():
             return {
                 "event": "sweep",
                 "sweep_id": event.sweep_id,
@@ -49,28 +36,28 @@ def told(event: Event) -> Told | None:
                 "planned_runs": len(event.runs),
                 "server": event.server,
             }
-        case NothingToResume():
+        case events.NothingToResume():
             return {"event": "nothing_to_resume", "sweep_id": event.sweep_id}
-        case PhaseStarted():
+        case events.PhaseStarted():
             label = event.run.load_label
             return {"event": "phase", "position": event.position, "phase": event.phase, "load_label": label}
-        case PromptsNotFitted():
+        case events.PromptsNotFitted():
             return {"event": "prompts_not_fitted", "load_label": event.run.load_label}
-        case RunProgressed():
+        case events.RunProgressed():
             return {"event": "progress", **asdict(event.progress)}
-        case SavingDelayed():
+        case events.SavingDelayed():
             return {"event": "note", "message": f"saving the run is tried again: {event.reason}"}
-        case DiskSpaceShort():
+        case events.DiskSpaceShort():
             return {
                 "event": "note",
                 "message": f"{event.what} may need {event.needed_bytes:,} bytes, and {event.free_bytes:,} are free",
             }
-        case DatabaseRestored():
+        case events.DatabaseRestored():
             return {
                 "event": "note",
                 "message": f"the database {event.place} was deleted or moved: a copy of it is there again",
             }
-        case RunEnded():
+        case events.RunEnded():
             return {
                 "event": "run",
                 "position": event.position,
@@ -81,30 +68,30 @@ def told(event: Event) -> Told | None:
     return None
 
 
-def heard(event: Told, runs: Sequence[RunSpec], document: RunDocument | None) -> Event | None:
+def heard(event: Told, runs: Sequence[RunSpec], document: RunDocument | None) -> events.Event | None:
     """The event that was `told` of a job whose grid comes to `runs`; None for one that is not a sweep's.
 
     `document` is that of the run that a `run` event names.
     """
     match event:
         case {"event": "way", "url": url, "insecure": insecure}:
-            return RouteChosen(url, None, insecure)
+            return events.RouteChosen(url, None, insecure)
         case {"event": "asked_again", "url": url, "why": why, "wait_s": wait_s, "limit_s": limit_s}:
-            return AskedAgain(url, why, wait_s, limit_s)
+            return events.AskedAgain(url, why, wait_s, limit_s)
         case {"event": "sweep", "sweep_id": sweep_id, "resumed": resumed, "server": server, "kept_runs": kept_runs}:
-            return SweepStarted(sweep_id, resumed, server, tuple(runs), kept_runs)
+            return events.SweepStarted(sweep_id, resumed, server, tuple(runs), kept_runs)
         case {"event": "nothing_to_resume", "sweep_id": sweep_id}:
-            return NothingToResume(sweep_id)
+            return events.NothingToResume(sweep_id)
         case {"event": "phase", "position": position, "phase": phase}:
-            return PhaseStarted(position, runs[position - 1], phase)
+            return events.PhaseStarted(position, runs[position - 1], phase)
         case {"event": "prompts_not_fitted", "load_label": load_label}:
             run = next((run for run in runs if run.load_label == load_label), None)
-            return None if run is None else PromptsNotFitted(run)
+            return None if run is None else events.PromptsNotFitted(run)
         case {"event": "progress"}:
             known = Progress.__dataclass_fields__
-            return RunProgressed(Progress(**{key: value for key, value in event.items() if key in known}))
+            return events.RunProgressed(Progress(**{key: value for key, value in event.items() if key in known}))
         case {"event": "run", "position": position, "took_s": took_s} if document is not None:
-            return RunEnded(position, runs[position - 1], document, took_s)
+            return events.RunEnded(position, runs[position - 1], document, took_s)
     return None
 
 

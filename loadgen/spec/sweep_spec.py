@@ -14,20 +14,8 @@ from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
 from loadgen.load.spec import Endpoint
 from loadgen.servers.http_client import Headers
 from loadgen.servers.server_url import redacted_url
+from loadgen.spec import keys
 from loadgen.spec.accuracy import Accuracy, as_accuracy
-from loadgen.spec.keys import (
-    PriceKeys,
-    RateLimitKeys,
-    RouteKeys,
-    SessionKeys,
-    TagKeys,
-    Whole,
-    WorkloadKeys,
-    api_key,
-    as_lengths,
-    as_list,
-    as_pairs,
-)
 
 SIMULATOR = "simulator"  # stands for the embedded simulator in place of a URL
 SIMULATOR_MODEL = "simulated-moe"
@@ -39,9 +27,9 @@ def _unless_auto(value: object) -> object:
 
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-WholeList = Annotated[list[Whole] | None, BeforeValidator(as_list)]
-PositiveList = Annotated[list[Positive] | None, BeforeValidator(as_list)]
-LengthPairs = Annotated[list[tuple[Whole, Whole]] | None, BeforeValidator(as_lengths)]
+WholeList = Annotated[list[keys.Whole] | None, BeforeValidator(keys.as_list)]
+PositiveList = Annotated[list[Positive] | None, BeforeValidator(keys.as_list)]
+LengthPairs = Annotated[list[tuple[keys.Whole, keys.Whole]] | None, BeforeValidator(keys.as_lengths)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +60,7 @@ LOADS: Mapping[str, LoadKey] = {
 """The keys of a load, exactly one of which is given; `SweepSpec.shapes` makes the load shapes of all but the trace."""
 
 
-class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys, RouteKeys, PriceKeys, TagKeys):
+class SweepSpec(keys.WorkloadKeys, keys.RateLimitKeys, keys.SessionKeys, keys.RouteKeys, keys.PriceKeys, keys.TagKeys):
     """A grid of load points over one server. Lengths in tokens, durations in seconds, rates in requests per second."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -88,18 +76,18 @@ class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys, RouteKeys, PriceKeys, 
     burstiness: Positive | None = None
     ramp_to: Positive | None = None
     ramp_strategy: RampStrategy = "linear"
-    max_in_flight: Whole | None = None
+    max_in_flight: keys.Whole | None = None
     trace: str | None = None
     time_scale: PositiveList = None
-    requests: Whole | None = None
+    requests: keys.Whole | None = None
     duration_s: Positive | None = None
     lengths: LengthPairs = None
     input_tokens: WholeList = None
     output_tokens: WholeList = None
     warmup_requests: Annotated[int, Field(ge=0)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    repeats: Whole = 1
-    workers: Annotated[Whole | None, BeforeValidator(_unless_auto)] = None  # None: as many as the load needs
+    repeats: keys.Whole = 1
+    workers: Annotated[keys.Whole | None, BeforeValidator(_unless_auto)] = None  # None: as many as the load needs
     request_timeout_s: Positive = 600.0
     max_reply_bytes: Annotated[int, Field(ge=1024)] | None = None
     api_key_env: str | None = None
@@ -107,8 +95,8 @@ class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys, RouteKeys, PriceKeys, 
     keep_replies: Annotated[int, Field(ge=0, le=MAX_REPLIES)] = 0  # of each run, with their text
     experts: bool = False  # count how often each expert is chosen
     accuracy: Annotated[Accuracy | None, BeforeValidator(as_accuracy)] = None
-    header: Annotated[dict[str, str], BeforeValidator(as_pairs), Field(repr=False, default_factory=dict)]
-    slo: Annotated[dict[str, Positive], BeforeValidator(as_pairs), Field(default_factory=dict)]
+    header: Annotated[dict[str, str], BeforeValidator(keys.as_pairs), Field(repr=False, default_factory=dict)]
+    slo: Annotated[dict[str, Positive], BeforeValidator(keys.as_pairs), Field(default_factory=dict)]
 
     @property
     def is_simulated(self) -> bool:
@@ -160,7 +148,7 @@ class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys, RouteKeys, PriceKeys, 
     def secret_headers(self, environ: Mapping[str, str]) -> Headers:
         """The headers to send, key included. Raises UsageError when the named variable is not set."""
         headers = tuple(self.header.items())
-        key = api_key(self.api_key_env, environ)
+        key = keys.api_key(self.api_key_env, environ)
         if key is None:
             return headers
         if not key.isascii() or not key.isprintable():

@@ -4,19 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 
-from loadgen.study.claims import (
-    Claim,
-    Contrast,
-    Ordering,
-    OutOfMemory,
-    Pair,
-    Peak,
-    Pick,
-    Ratio,
-    Scaling,
-    Trend,
-    value_words,
-)
+from loadgen.study import claims
 from loadgen.study.estimate import Estimate, mean_ratio
 from loadgen.study.judgement import OF_SIGN, Compared, Sign, Verdict, against, sign, within, worst
 from loadgen.study.measured import MeasuredPoint
@@ -45,24 +33,24 @@ class Line:
     points: tuple[MeasuredPoint, ...]
 
 
-def ratios(claim: Claim, compare: Ratio, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
+def ratios(claim: claims.Claim, compare: claims.Ratio, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
     """Each pair of points against the stated range."""
     for rated in _rated(claim, compare, points):
         verdict = against(rated.ratio, compare.stated)
         yield Compared(_described(compare, rated), rated.ratio, verdict, points=rated.points)
 
 
-def orderings(claim: Claim, compare: Ordering, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
+def orderings(claim: claims.Claim, compare: claims.Ordering, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
     """Each neighbouring pair of the order; of two groups, each member of the one with each of the other."""
     for first, second in pairwise(compare.points):
         upper, lower = (first, second) if compare.order == "highest_first" else (second, first)
-        pair = Pair(a=upper, b=lower, where=compare.where)
+        pair = claims.Pair(a=upper, b=lower, where=compare.where)
         for rated in _rated(claim, pair, points):
             verdict = OF_SIGN[sign(rated.ratio)]
             yield Compared(_described(pair, rated, is_named=True), rated.ratio, verdict, points=rated.points)
 
 
-def trends(claim: Claim, compare: Trend, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
+def trends(claim: claims.Claim, compare: claims.Trend, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
     """The direction along the axis, in each setting that has two values or more."""
     for group, line in _along(claim, compare, points).items():
         values = [value for _, value in line.values]
@@ -71,7 +59,7 @@ def trends(claim: Claim, compare: Trend, points: Sequence[MeasuredPoint]) -> Ite
         yield Compared(described(group, besides=compare.where), whole, verdict, points=line.points)
 
 
-def scalings(claim: Claim, compare: Scaling, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
+def scalings(claim: claims.Claim, compare: claims.Scaling, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
     """The growth along the axis, in each setting that has two values or more: three for a straight line."""
     for group, line in _along(claim, compare, points).items():
         of = described(group, besides=compare.where)
@@ -91,7 +79,7 @@ def scalings(claim: Claim, compare: Scaling, points: Sequence[MeasuredPoint]) ->
         yield Compared(of, whole, verdict, points=line.points)
 
 
-def contrasts(claim: Claim, compare: Contrast, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
+def contrasts(claim: claims.Claim, compare: claims.Contrast, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
     """The larger ratio over the smaller one, for each two that agree in what neither pair names."""
     named = names_in(*(where for pair in (compare.larger, compare.smaller) for where in (pair.a, pair.b, pair.where)))
     sides: list[dict[Setting, list[tuple[Estimate, Rated]]]] = []
@@ -116,7 +104,7 @@ def contrasts(claim: Claim, compare: Contrast, points: Sequence[MeasuredPoint]) 
             yield Compared(of, effect, OF_SIGN[sign(effect)], points=above.points + below.points)
 
 
-def peaks(claim: Claim, compare: Peak, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
+def peaks(claim: claims.Claim, compare: claims.Peak, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
     """The claimed best value of the axis, or its steepest step, over the best of the others."""
     chosen = [point for point in selected(points, compare.where) if compare.axis in point.coordinates]
     claimed = tuple(compare.at) if isinstance(compare.at, list) else (compare.at,)
@@ -135,7 +123,9 @@ def peaks(claim: Claim, compare: Peak, points: Sequence[MeasuredPoint]) -> Itera
             yield Compared(of, ratio, OF_SIGN[sign(ratio)], points=rest)
 
 
-def out_of_memory(compare: OutOfMemory, fits: Sequence[tuple[Point, bool]]) -> tuple[list[Compared], list[Compared]]:
+def out_of_memory(
+    compare: claims.OutOfMemory, fits: Sequence[tuple[Point, bool]]
+) -> tuple[list[Compared], list[Compared]]:
     """The variants that are said not to fit and, with `only`, all others, which must."""
     claimed: dict[str, Compared] = {}
     others: dict[str, Compared] = {}
@@ -148,13 +138,13 @@ def out_of_memory(compare: OutOfMemory, fits: Sequence[tuple[Point, bool]]) -> t
     return list(claimed.values()), list(others.values())
 
 
-def _estimates(claim: Claim, points: Sequence[MeasuredPoint]) -> list[Measured]:
+def _estimates(claim: claims.Claim, points: Sequence[MeasuredPoint]) -> list[Measured]:
     """The claim's metric at each of the points that have it."""
     found = ((point, point.estimate(claim.metric, claim.statistic)) for point in points)
     return [(point, value) for point, value in found if value is not None]
 
 
-def _rated(claim: Claim, pair: Pair, points: Sequence[MeasuredPoint]) -> Iterator[Rated]:
+def _rated(claim: claims.Claim, pair: claims.Pair, points: Sequence[MeasuredPoint]) -> Iterator[Rated]:
     """The ratio of each point at `a` to each one at `b` that differs from it only in what these two name."""
     named = names_in(pair.a, pair.b)
     below = by_setting(selected(points, pair.where, pair.b), named)
@@ -167,7 +157,7 @@ def _rated(claim: Claim, pair: Pair, points: Sequence[MeasuredPoint]) -> Iterato
                 yield Rated(setting, value.over(under), point, other, tuple(each for each, _ in (*upper, *lower)))
 
 
-def _taken(entries: list[Measured], pick: Pick | None) -> list[Measured]:
+def _taken(entries: list[Measured], pick: claims.Pick | None) -> list[Measured]:
     """The highest or the lowest of them, or all."""
     if pick is None or not entries:
         return entries
@@ -175,25 +165,27 @@ def _taken(entries: list[Measured], pick: Pick | None) -> list[Measured]:
     return [ordered[-1] if pick == "highest" else ordered[0]]
 
 
-def _described(pair: Pair, rated: Rated, *, is_named: bool = False) -> str:
+def _described(pair: claims.Pair, rated: Rated, *, is_named: bool = False) -> str:
     """The setting in words and, if the pair is of several points, which two of them it is."""
     of = described(rated.setting, besides=pair.where)
     if not is_named and not any(isinstance(value, list) for where in (pair.a, pair.b) for value in where.values()):
         return of
     names = list(dict.fromkeys((*pair.a, *pair.b)))
     sides = (
-        ", ".join(value_words(side.coordinates[name]) for name in names if name in side.coordinates)
+        ", ".join(claims.value_words(side.coordinates[name]) for name in names if name in side.coordinates)
         for side in (rated.above, rated.below)
     )
     pair_in_words = " over ".join(sides)
     return f"{pair_in_words} ({of})" if of else pair_in_words
 
 
-def _along(claim: Claim, compare: Trend | Scaling, points: Sequence[MeasuredPoint]) -> dict[Setting, Line]:
+def _along(
+    claim: claims.Claim, compare: claims.Trend | claims.Scaling, points: Sequence[MeasuredPoint]
+) -> dict[Setting, Line]:
     """The metric by the axis in ascending order, or the ratio that a trend is of; settings with one value are left out."""
     found: dict[Setting, dict[float, list[tuple[Estimate, tuple[MeasuredPoint, ...]]]]] = {}
     chosen = [point for point in selected(points, compare.where) if has(point.coordinates, compare.axis)]
-    if isinstance(compare, Trend) and compare.of is not None:
+    if isinstance(compare, claims.Trend) and compare.of is not None:
         for rated in _rated(claim, compare.of, chosen):
             group, place = without(rated.setting, [compare.axis]), float(dict(rated.setting)[compare.axis])
             found.setdefault(group, {}).setdefault(place, []).append((rated.ratio, rated.points))
@@ -210,7 +202,7 @@ def _line(entries: Mapping[float, Sequence[tuple[Estimate, tuple[MeasuredPoint, 
     return Line(values, tuple(point for each in entries.values() for _, points in each for point in points))
 
 
-def _trend(compare: Trend, values: list[Estimate], whole: Estimate) -> Verdict:
+def _trend(compare: claims.Trend, values: list[Estimate], whole: Estimate) -> Verdict:
     steps: list[Sign] = [sign(after.over(before)) for before, after in pairwise(values)]
     match compare.direction:
         case "not_monotonic":
@@ -231,7 +223,7 @@ def _off_the_line(members: Sequence[tuple[float, Estimate]]) -> list[Estimate]:
     return [value.times(1 / (first.value + slope * (place - start))) for place, value in members[1:-1]]
 
 
-def _steps(claim: Claim, axis: str, members: list[MeasuredPoint]) -> dict[tuple[object, ...], Estimate]:
+def _steps(claim: claims.Claim, axis: str, members: list[MeasuredPoint]) -> dict[tuple[object, ...], Estimate]:
     """The change of each step along the axis, as a ratio above 1."""
     ordered = _estimates(claim, along([point for point in members if has(point.coordinates, axis)], axis))
     found: dict[tuple[object, ...], Estimate] = {}

@@ -2,19 +2,7 @@
 
 from collections.abc import Sequence
 
-from loadgen.study.claims import (
-    Claim,
-    Contrast,
-    Fact,
-    Incomparable,
-    Ordering,
-    OutOfMemory,
-    Peak,
-    Ratio,
-    Scaling,
-    Stated,
-    Trend,
-)
+from loadgen.study import claims
 from loadgen.study.comparisons import contrasts, orderings, out_of_memory, peaks, ratios, scalings, trends
 from loadgen.study.estimate import SHORT_WAVE_S, Estimate, mean_ratio
 from loadgen.study.facts import judge_fact
@@ -23,40 +11,40 @@ from loadgen.study.measured import MeasuredPoint
 
 __all__ = ["Compared", "Evidence", "Judgement", "Verdict", "bounds", "judge"]
 
-Measurable = Ratio | Ordering | Trend | Scaling | Contrast | Peak
+Measurable = claims.Ratio | claims.Ordering | claims.Trend | claims.Scaling | claims.Contrast | claims.Peak
 
 
-def judge(claim: Claim, evidence: Evidence) -> Judgement:
+def judge(claim: claims.Claim, evidence: Evidence) -> Judgement:
     """Return the verdict on a claim. One about sizes of models needs no evidence."""
     if claim.not_testable is not None:
         return Judgement(claim, "not_testable", claim.not_testable)
     compare = claim.compare
     match compare:
-        case OutOfMemory():
+        case claims.OutOfMemory():
             return _judged_of_memory(claim, compare, evidence)
-        case Fact():
+        case claims.Fact():
             return judge_fact(claim)
-        case Incomparable():
+        case claims.Incomparable():
             return Judgement(claim, "not_testable", "states nothing that a measurement can show")
     return _judged(claim, compare, evidence)
 
 
-def _compared(claim: Claim, compare: Measurable, points: Sequence[MeasuredPoint]) -> list[Compared]:
+def _compared(claim: claims.Claim, compare: Measurable, points: Sequence[MeasuredPoint]) -> list[Compared]:
     match compare:
-        case Ratio():
+        case claims.Ratio():
             return list(ratios(claim, compare, points))
-        case Ordering():
+        case claims.Ordering():
             return list(orderings(claim, compare, points))
-        case Trend():
+        case claims.Trend():
             return list(trends(claim, compare, points))
-        case Scaling():
+        case claims.Scaling():
             return list(scalings(claim, compare, points))
-        case Contrast():
+        case claims.Contrast():
             return list(contrasts(claim, compare, points))
     return list(peaks(claim, compare, points))
 
 
-def _judged(claim: Claim, compare: Measurable, evidence: Evidence) -> Judgement:
+def _judged(claim: claims.Claim, compare: Measurable, evidence: Evidence) -> Judgement:
     """Join the comparisons by how the claim quantifies over them."""
     compared = _compared(claim, compare, evidence.points)
     planned = _compared(claim, compare, _to_measure(evidence))
@@ -69,7 +57,7 @@ def _judged(claim: Claim, compare: Measurable, evidence: Evidence) -> Judgement:
         )
         return Judgement(claim, "not_measured", reason)
     measured = [each.ratio for each in compared if each.ratio is not None]
-    if isinstance(compare, Ratio) and compare.over in ("mean", "max"):
+    if isinstance(compare, claims.Ratio) and compare.over in ("mean", "max"):
         ratio = mean_ratio(measured) if compare.over == "mean" else _furthest(measured, compare.stated)
         verdict = against(ratio, compare.stated)
     else:
@@ -102,7 +90,7 @@ def _to_measure(evidence: Evidence) -> list[MeasuredPoint]:
     return [each for each in evidence.planned if each.point.variant.label not in too_large]
 
 
-def _judged_of_memory(claim: Claim, compare: OutOfMemory, evidence: Evidence) -> Judgement:
+def _judged_of_memory(claim: claims.Claim, compare: claims.OutOfMemory, evidence: Evidence) -> Judgement:
     claimed, others = out_of_memory(compare, evidence.fits)
     if not claimed:
         return Judgement(claim, "not_measured", "whether its variants fit in memory is not known")
@@ -110,7 +98,7 @@ def _judged_of_memory(claim: Claim, compare: OutOfMemory, evidence: Evidence) ->
     return Judgement(claim, verdict, None, (*claimed, *others))
 
 
-def _furthest(measured: Sequence[Estimate], stated: Stated) -> Estimate:
+def _furthest(measured: Sequence[Estimate], stated: claims.Stated) -> Estimate:
     """The largest effect in the direction that is stated: `up to`."""
     bound = stated.min if stated.min is not None else stated.max
     assert bound is not None
@@ -142,13 +130,13 @@ def stands_for_all(verdict: Verdict, compare: Measurable) -> bool:
 
 def _needs_every_point(compare: Measurable) -> bool:
     match compare:
-        case Peak(of=of):
+        case claims.Peak(of=of):
             return of == "steepest_step"
-        case Trend(direction=direction):
+        case claims.Trend(direction=direction):
             return direction == "not_monotonic" and compare.over != "any"
-        case Ratio():
+        case claims.Ratio():
             return compare.take.a is not None or compare.take.b is not None
-        case Contrast(larger=larger, smaller=smaller):
+        case claims.Contrast(larger=larger, smaller=smaller):
             return any(pick is not None for pair in (larger, smaller) for pick in (pair.take.a, pair.take.b))
     return False
 

@@ -9,16 +9,7 @@ import pytest
 from loadgen.analysis.document.server import ServerDocument
 from loadgen.engine.drive.driver import Progress
 from loadgen.errors import StoreError
-from loadgen.experiments import live
-from loadgen.experiments.events import (
-    Event,
-    PhaseStarted,
-    RunEnded,
-    RunProgressed,
-    ServerReady,
-    ServerStarting,
-    SweepStarted,
-)
+from loadgen.experiments import events, live
 from loadgen.experiments.live import TRAIL_STEP_S, TRAIL_STEPS, LiveState, on_record
 from loadgen.load.shapes import ClosedLoop
 from loadgen.load.spec import RunSpec
@@ -29,11 +20,11 @@ from tests.report.documents import specs, sweep_row
 
 RUN = RunSpec("http://h", "m", ClosedLoop(2), 8, 4, requests=100)
 SERVER: ServerDocument = {"url": "http://h", "model": "m", "name": None, "version": None, "simulated": True}
-STARTED = SweepStarted("s1", False, SERVER, (RUN, RUN), kept=0)
+STARTED = events.SweepStarted("s1", False, SERVER, (RUN, RUN), kept=0)
 
 
-def progressed(elapsed_s: float, done: int, failed: int = 0, ttft_s: tuple[float, ...] = ()) -> RunProgressed:
-    return RunProgressed(Progress(elapsed_s, 100, done + 2, done, failed, 2, ttft_s=ttft_s))
+def progressed(elapsed_s: float, done: int, failed: int = 0, ttft_s: tuple[float, ...] = ()) -> events.RunProgressed:
+    return events.RunProgressed(Progress(elapsed_s, 100, done + 2, done, failed, 2, ttft_s=ttft_s))
 
 
 def run_of(state: LiveState) -> Any:
@@ -44,7 +35,7 @@ def run_of(state: LiveState) -> Any:
 def measuring(clock: Clock) -> LiveState:
     state = LiveState(clock)
     state.take(STARTED)
-    state.take(PhaseStarted(1, RUN, "measuring"))
+    state.take(events.PhaseStarted(1, RUN, "measuring"))
     return state
 
 
@@ -71,9 +62,9 @@ def test_the_warm_up_is_not_counted_with_the_run() -> None:
     clock = Clock(100.0)
     state = LiveState(clock)
     state.take(STARTED)
-    state.take(PhaseStarted(1, RUN, "warming up"))
+    state.take(events.PhaseStarted(1, RUN, "warming up"))
     state.take(progressed(5.0, 50, ttft_s=(0.5,)))
-    state.take(PhaseStarted(1, RUN, "measuring"))
+    state.take(events.PhaseStarted(1, RUN, "measuring"))
     assert run_of(state)["requests_per_s"] is None
     assert state.ttft is None
     state.take(progressed(2.0, 4))
@@ -113,19 +104,19 @@ def test_what_ended_is_counted_by_outcome_and_verdict() -> None:
         "outcomes": {"planned": 100, "ok": 98, "timeout": 2, "dropped": 0},
         "verdict": {"status": "doubtful"},
     }
-    state.take(RunEnded(1, RUN, document, 12.0))
+    state.take(events.RunEnded(1, RUN, document, 12.0))
     told = state.document()
     assert told["runs"] == {"planned": 2, "at_most": False, "ended": 1}
     assert (told["outcomes"], told["verdicts"], told["run"]) == ({"ok": 98, "timeout": 2}, {"doubtful": 1}, None)
-    state.take(PhaseStarted(2, RUN, "measuring"))
+    state.take(events.PhaseStarted(2, RUN, "measuring"))
     assert state.left_s == pytest.approx(12.0)
 
 
 def test_a_server_that_starts_is_told_until_it_answers() -> None:
     state = LiveState(Clock(100.0))
-    state.take(ServerStarting("tiny", "loading weights"))
+    state.take(events.ServerStarting("tiny", "loading weights"))
     assert state.document()["server_stage"] == "tiny: loading weights"
-    state.take(ServerReady("tiny", None, False))  # type: ignore[arg-type]  # whose server nobody here looks at
+    state.take(events.ServerReady("tiny", None, False))  # type: ignore[arg-type]  # whose server nobody here looks at
     assert state.document()["server_stage"] is None
 
 
@@ -146,7 +137,7 @@ def wait_for_row(store: Store) -> Any:
 
 
 def test_a_sweep_is_on_record_while_it_runs_and_not_after(store: Store) -> None:
-    heard: list[Event] = []
+    heard: list[events.Event] = []
     with on_record(store, heard.append) as tell:
         tell(STARTED)
         assert wait_for_row(store)["runs"]["planned"] == 2
@@ -158,9 +149,9 @@ def test_the_start_of_the_next_server_of_a_group_is_told_by_the_sweep_before_it(
     store.add_sweep(sweep_row("s2", specs([ClosedLoop(2)]), status="running"))
     rows = SweepsProgress(store)
     with on_record(store, lambda event: None, "s1") as tell:
-        tell(ServerStarting("b", "loading weights"))
+        tell(events.ServerStarting("b", "loading weights"))
         assert wait_for_row(store)["server_stage"] == "b: loading weights"
-        tell(SweepStarted("s2", False, SERVER, (RUN,), kept=0))
+        tell(events.SweepStarted("s2", False, SERVER, (RUN,), kept=0))
         for _ in range(3000):
             if set(rows.all()) == {"s2"}:
                 break
@@ -177,31 +168,31 @@ def test_a_store_that_takes_nothing_harms_nobody(store: Store, monkeypatch: pyte
         raise StoreError("locked")
 
     monkeypatch.setattr(SweepsProgress, "put", refuse)
-    heard: list[Event] = []
+    heard: list[events.Event] = []
     with on_record(store, heard.append) as tell:
         tell(STARTED)
         for _ in range(3000):
             if len(tried) > 1:  # and again, after the first refusal
                 break
             time.sleep(0.01)
-        tell(PhaseStarted(1, RUN, "measuring"))
+        tell(events.PhaseStarted(1, RUN, "measuring"))
     assert len(tried) > 1
     assert len(heard) == 2
 
 
 def test_a_fault_in_what_is_shown_harms_nobody(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: LiveState, event: Event) -> None:
+    def fail(self: LiveState, event: events.Event) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(LiveState, "take", fail)
-    heard: list[Event] = []
+    heard: list[events.Event] = []
     with on_record(store, heard.append) as tell:
         tell(STARTED)
     assert heard == [STARTED]
 
 
 def test_what_the_listener_raises_is_the_sweeps(store: Store) -> None:
-    def interrupt(event: Event) -> None:
+    def interrupt(event: events.Event) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), on_record(store, interrupt) as tell:

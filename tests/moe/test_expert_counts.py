@@ -8,20 +8,14 @@ import numpy as np
 import pytest
 
 from loadgen.errors import UsageError
-from loadgen.moe.expert_counts import (
-    ExpertCounts,
-    StepSize,
-    entropy_ratio,
-    expert_counts_from_json,
-    gini,
-    max_over_mean,
-    read_expert_counts,
-)
+from loadgen.moe import expert_counts
 
 
-def counts(rows: list[list[int]], *, top_k: int = 1, steps: tuple[StepSize, ...] | None = None) -> ExpertCounts:
+def counts(
+    rows: list[list[int]], *, top_k: int = 1, steps: tuple[expert_counts.StepSize, ...] | None = None
+) -> expert_counts.ExpertCounts:
     table = np.array(rows, dtype=np.int64)
-    return ExpertCounts(
+    return expert_counts.ExpertCounts(
         model="m",
         source="worker_extension",
         experts_per_token=top_k,
@@ -45,16 +39,16 @@ def counts(rows: list[list[int]], *, top_k: int = 1, steps: tuple[StepSize, ...]
 )
 def test_figures_of_a_layer(row: list[int], ratio: float, entropy: float | None, unevenness: float) -> None:
     table = np.array(row, dtype=np.int64)
-    assert max_over_mean(table) == (None if ratio is None else pytest.approx(ratio))
-    assert gini(table) == (None if unevenness is None else pytest.approx(unevenness))
+    assert expert_counts.max_over_mean(table) == (None if ratio is None else pytest.approx(ratio))
+    assert expert_counts.gini(table) == (None if unevenness is None else pytest.approx(unevenness))
     if entropy is not None or not table.sum():
-        assert entropy_ratio(table) == (None if entropy is None else pytest.approx(entropy))
+        assert expert_counts.entropy_ratio(table) == (None if entropy is None else pytest.approx(entropy))
 
 
 def test_entropy_of_unequal_counts_is_shannons() -> None:
     shares = [0.1, 0.2, 0.3, 0.4]
     expected = -sum(p * math.log(p) for p in shares) / math.log(4)
-    assert entropy_ratio(np.array([1, 2, 3, 4])) == pytest.approx(expected)
+    assert expert_counts.entropy_ratio(np.array([1, 2, 3, 4])) == pytest.approx(expected)
 
 
 def test_figures_name_the_layers_by_their_number_in_the_model() -> None:
@@ -64,10 +58,12 @@ def test_figures_name_the_layers_by_their_number_in_the_model() -> None:
 
 
 def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
-    written = counts([[4, 4, 0], [2, 2, 4]], top_k=2, steps=(StepSize(1, 3, 12), StepSize(4, 2, 11)))
+    written = counts(
+        [[4, 4, 0], [2, 2, 4]], top_k=2, steps=(expert_counts.StepSize(1, 3, 12), expert_counts.StepSize(4, 2, 11))
+    )
     path = tmp_path / "counts.json"
     path.write_text(json.dumps(written.to_json()))
-    read = read_expert_counts(path)
+    read = expert_counts.read_expert_counts(path)
     assert read.to_json() == written.to_json()
     assert read.counts.dtype == np.int64
 
@@ -75,7 +71,7 @@ def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_steps_may_be_left_out() -> None:
     document = counts([[1, 1]]).to_json()
     del document["step_sizes"]
-    assert expert_counts_from_json(document).step_sizes is None
+    assert expert_counts.expert_counts_from_json(document).step_sizes is None
 
 
 @pytest.mark.parametrize(
@@ -98,7 +94,7 @@ def test_a_file_that_contradicts_itself_is_refused(tmp_path: Path, change: dict[
     path = tmp_path / "counts.json"
     path.write_text(json.dumps({**counts([[1, 1]]).to_json(), **change}))
     with pytest.raises(UsageError, match=complaint) as refused:
-        read_expert_counts(path)
+        expert_counts.read_expert_counts(path)
     assert "loadgen moe experts" in str(refused.value)
 
 
@@ -107,22 +103,22 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes) -> 
     path = tmp_path / "counts.json"
     path.write_bytes(content)
     with pytest.raises(UsageError, match="no expert counts"):
-        read_expert_counts(path)
+        expert_counts.read_expert_counts(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read the expert counts .*none\.json: No such file"):
-        read_expert_counts(tmp_path / "none.json")
+        expert_counts.read_expert_counts(tmp_path / "none.json")
 
 
 def test_ranks_add_up() -> None:
-    one = counts([[4, 4], [8, 0]], steps=(StepSize(1, 2, 4), StepSize(3, 1, 3)))
-    other = counts([[1, 0], [0, 1]], steps=(StepSize(3, 2, 7),))
+    one = counts([[4, 4], [8, 0]], steps=(expert_counts.StepSize(1, 2, 4), expert_counts.StepSize(3, 1, 3)))
+    other = counts([[1, 0], [0, 1]], steps=(expert_counts.StepSize(3, 2, 7),))
     both = one + other
     assert both.counts.tolist() == [[5, 4], [8, 1]]
     assert both.tokens == 9
     assert both.step_sizes is not None
-    assert both.step_sizes == (StepSize(1, 2, 4), StepSize(3, 3, 10))
+    assert both.step_sizes == (expert_counts.StepSize(1, 2, 4), expert_counts.StepSize(3, 3, 10))
 
 
 def test_counts_of_another_shape_do_not_add_up() -> None:
@@ -131,7 +127,7 @@ def test_counts_of_another_shape_do_not_add_up() -> None:
 
 
 def test_measured_distinct_experts_lie_between_the_sizes_that_occurred() -> None:
-    measured = counts([[4, 4, 4], [4, 4, 4]], steps=(StepSize(1, 2, 4), StepSize(5, 1, 5)))
+    measured = counts([[4, 4, 4], [4, 4, 4]], steps=(expert_counts.StepSize(1, 2, 4), expert_counts.StepSize(5, 1, 5)))
     assert measured.measured_distinct(1) == 1.0
     assert measured.measured_distinct(3) == pytest.approx(1.75)
     assert measured.measured_distinct(5) == 2.5
@@ -154,10 +150,10 @@ def test_expected_distinct_experts_are_the_rooflines() -> None:
     ],
 )
 def test_the_roofline_takes_what_was_measured(experts: int, top_k: int, tokens: float, distinct: float) -> None:
-    measured = counts([[4, 4, 0, 0]], steps=(StepSize(1, 2, 2), StepSize(4, 1, 2)))
+    measured = counts([[4, 4, 0, 0]], steps=(expert_counts.StepSize(1, 2, 2), expert_counts.StepSize(4, 1, 2)))
     assert measured.distinct_experts(experts, top_k, tokens) == pytest.approx(distinct)
 
 
 def test_no_more_experts_are_read_than_there_are() -> None:
-    measured = counts([[4, 4, 4, 4]], steps=(StepSize(4, 1, 4),))
+    measured = counts([[4, 4, 4, 4]], steps=(expert_counts.StepSize(4, 1, 4),))
     assert measured.distinct_experts(4, 1, 1000) == 4

@@ -4,23 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from loadgen.report.format import number
-from loadgen.study.claims import (
-    Claim,
-    Contrast,
-    Fact,
-    Ordering,
-    OutOfMemory,
-    Pair,
-    Peak,
-    Ratio,
-    Scaling,
-    Stated,
-    Trend,
-    Where,
-    coordinate_words,
-    name_words,
-    value_words,
-)
+from loadgen.study import claims
 from loadgen.study.estimate import Estimate, mean_ratio
 from loadgen.study.judge import Judgement, Verdict
 
@@ -54,54 +38,54 @@ class ComparedLine:
     verdict: Verdict
 
 
-def stated_words(claim: Claim) -> str:
+def stated_words(claim: claims.Claim) -> str:
     """What the claim says of the points that it compares, short."""
     match claim.compare:
-        case Ratio(stated=stated):
+        case claims.Ratio(stated=stated):
             return stated.as_written or _range(stated)
-        case Ordering(points=points, order=order):
+        case claims.Ordering(points=points, order=order):
             sign = " > " if order == "highest_first" else " < "
             return sign.join(", ".join(map(_listed, point.values())) for point in points)
-        case Trend(axis=axis, direction=direction, of=pair):
+        case claims.Trend(axis=axis, direction=direction, of=pair):
             subject = "" if pair is None else f"{_pair(pair)}: "
-            return f"{subject}{direction.replace('_', ' ')} with {name_words(axis)}"
-        case Scaling(axis=axis, growth=growth):
+            return f"{subject}{direction.replace('_', ' ')} with {claims.name_words(axis)}"
+        case claims.Scaling(axis=axis, growth=growth):
             words = {
                 "proportional": "in proportion to",
                 "sublinear": "less than in proportion to",
                 "straight_line": "in a straight line over",
             }
-            return f"{words[growth]} {name_words(axis)}"
-        case Contrast(larger=larger, smaller=smaller):
+            return f"{words[growth]} {claims.name_words(axis)}"
+        case claims.Contrast(larger=larger, smaller=smaller):
             return _contrast(larger, smaller, "change" if claim.compare.either_way else "ratio")
-        case Peak(axis=axis, of=of, at=at):
-            return f"{of.replace('_', ' ')} at {name_words(axis)} {_listed(at)}"
-        case OutOfMemory(at=at):
+        case claims.Peak(axis=axis, of=of, at=at):
+            return f"{of.replace('_', ' ')} at {claims.name_words(axis)} {_listed(at)}"
+        case claims.OutOfMemory(at=at):
             return f"no memory for {'; '.join(_where(each) for each in at)}"
-        case Fact(facts=facts):
-            return ", ".join(f"{name_words(name)} {_fact(value)}" for name, value in facts.items())
+        case claims.Fact(facts=facts):
+            return ", ".join(f"{claims.name_words(name)} {_fact(value)}" for name, value in facts.items())
     return "–"
 
 
-def over_words(claim: Claim) -> str:
+def over_words(claim: claims.Claim) -> str:
     """What the ratio that was found is of: `batch 128 over batch 1`; empty if nothing is measured."""
     match claim.compare:
-        case Ratio():
+        case claims.Ratio():
             return _pair(claim.compare)
-        case Ordering(order=order):
+        case claims.Ordering(order=order):
             return "each over the next" if order == "highest_first" else "each over the one before"
-        case Scaling(growth="straight_line"):
+        case claims.Scaling(growth="straight_line"):
             return "the value furthest from the line over the line"
-        case Trend(of=Pair()):
-            return f"the ratio at the largest {name_words(claim.compare.axis)} over that at the smallest"
-        case Trend(axis=axis) | Scaling(axis=axis):
-            return f"at the largest {name_words(axis)} over the smallest"
-        case Contrast(either_way=either_way):
+        case claims.Trend(of=claims.Pair()):
+            return f"the ratio at the largest {claims.name_words(claim.compare.axis)} over that at the smallest"
+        case claims.Trend(axis=axis) | claims.Scaling(axis=axis):
+            return f"at the largest {claims.name_words(axis)} over the smallest"
+        case claims.Contrast(either_way=either_way):
             return "the larger change over the smaller" if either_way else "the larger ratio over the smaller"
-        case Peak(of="steepest_step"):
+        case claims.Peak(of="steepest_step"):
             return "this step over the steepest of the others"
-        case Peak(of=of, at=at, axis=axis):
-            best = f"{name_words(axis)} {_listed(at)}"
+        case claims.Peak(of=of, at=at, axis=axis):
+            best = f"{claims.name_words(axis)} {_listed(at)}"
             return f"{best} over the best of the others" if of == "highest" else f"the best of the others over {best}"
     return ""
 
@@ -120,7 +104,7 @@ def found_words(judgement: Judgement) -> str:
         return "–"
     if len(ratios) == 1:
         return ratio_words(ratios[0])
-    if isinstance(judgement.claim.compare, Ratio) and judgement.claim.compare.over == "mean":
+    if isinstance(judgement.claim.compare, claims.Ratio) and judgement.claim.compare.over == "mean":
         return f"{ratio_words(mean_ratio(ratios))} on average"
     low, high = min(each.value for each in ratios), max(each.value for each in ratios)
     return f"{times(low)} to {times(high)}"
@@ -162,7 +146,7 @@ def times(value: float) -> str:
     return f"{number(value)}×"
 
 
-def _range(stated: Stated) -> str:
+def _range(stated: claims.Stated) -> str:
     if stated.min is None:
         return f"at most {times(stated.max or 0.0)}"
     if stated.max is None:
@@ -171,30 +155,30 @@ def _range(stated: Stated) -> str:
 
 
 def _fact(value: object) -> str:
-    if isinstance(value, Stated):
+    if isinstance(value, claims.Stated):
         return value.as_written or _range(value)
-    return value_words(value) if isinstance(value, bool | int | float | str) else str(value)
+    return claims.value_words(value) if isinstance(value, bool | int | float | str) else str(value)
 
 
-def _pair(pair: Pair) -> str:
+def _pair(pair: claims.Pair) -> str:
     at = _at(pair.where)
     if pair.a == pair.b:
         return f"{pair.take.a or 'any'} over {pair.take.b or 'any'} of {_where(pair.a)}{at}"
     return f"{_where(pair.a)} over {_where(pair.b)}{at}"
 
 
-def _contrast(larger: Pair, smaller: Pair, noun: str) -> str:
+def _contrast(larger: claims.Pair, smaller: claims.Pair, noun: str) -> str:
     if (larger.a, larger.b) == (smaller.a, smaller.b) and larger.where and smaller.where:
         of = f"{_where(larger.a)} over {_where(larger.b)}"
         return f"{of}: larger {noun} with {_where(larger.where)} than with {_where(smaller.where)}"
     return f"larger {noun}: {_pair(larger)}; smaller: {_pair(smaller)}"
 
 
-def _where(where: Where) -> str:
-    return ", ".join(coordinate_words(key, _listed(value)) for key, value in where.items())
+def _where(where: claims.Where) -> str:
+    return ", ".join(claims.coordinate_words(key, _listed(value)) for key, value in where.items())
 
 
-def _at(where: Where) -> str:
+def _at(where: claims.Where) -> str:
     """` in one wave, at batch 64`: what follows the names of two points; empty if nothing does."""
     load = {key: value for key, value in where.items() if key == "load"}
     rest = {key: value for key, value in where.items() if key != "load"}

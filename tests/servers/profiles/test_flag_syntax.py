@@ -2,17 +2,7 @@
 
 import pytest
 
-from loadgen.servers.profiles.flag_syntax import (
-    AUTO,
-    canonical,
-    changed,
-    flat,
-    length,
-    readable_int,
-    short_name,
-    without,
-    wrong_lengths,
-)
+from loadgen.servers.profiles import flag_syntax
 
 TOP_K = {"hf-overrides": {"num_experts_per_tok": 4}}
 
@@ -27,14 +17,14 @@ TOP_K = {"hf-overrides": {"num_experts_per_tok": 4}}
     ],
 )  # fmt: skip
 def test_a_length_is_read_as_vllm_reads_it(text: str, number: int | None) -> None:
-    assert readable_int(text) == number
-    assert length("max-num-batched-tokens", text) == number
+    assert flag_syntax.readable_int(text) == number
+    assert flag_syntax.length("max-num-batched-tokens", text) == number
 
 
 @pytest.mark.parametrize(
     ("name", "value", "number"),
     [
-        *(("max-model-len", value, AUTO) for value in ("auto", "AUTO", " Auto ", "-1", -1)),
+        *(("max-model-len", value, flag_syntax.AUTO) for value in ("auto", "AUTO", " Auto ", "-1", -1)),
         ("max-model-len", 4096, 4096),
         ("max-num-batched-tokens", "auto", None),
         *(("max-num-seqs", value, number) for value, number in (("64", 64), ("4k", None), ("auto", None), (64, 64))),
@@ -42,11 +32,11 @@ def test_a_length_is_read_as_vllm_reads_it(text: str, number: int | None) -> Non
     ],
 )
 def test_only_some_flags_take_suffixes_and_only_one_is_automatic(name: str, value: object, number: int | None) -> None:
-    assert length(name, value) == number
+    assert flag_syntax.length(name, value) == number
 
 
 def test_a_length_that_vllm_refuses_is_named_with_what_to_write() -> None:
-    wrong = wrong_lengths(
+    wrong = flag_syntax.wrong_lengths(
         {"max-model-len": "1.5K", "max-num-seqs": "4k", "kv-cache-memory-bytes": 0, "tensor-parallel-size": "auto"}
     )
     assert wrong == {
@@ -55,7 +45,7 @@ def test_a_length_that_vllm_refuses_is_named_with_what_to_write() -> None:
         "max-num-seqs": "is '4k', which is no whole number to vLLM; write it in digits, without a suffix",
         "tensor-parallel-size": "is 'auto', which is no whole number to vLLM; write it in digits, without a suffix",
     }
-    assert wrong_lengths({"max-model-len": -1, "max-num-seqs": "64", "dtype": "auto"}) == {}
+    assert flag_syntax.wrong_lengths({"max-model-len": -1, "max-num-seqs": "64", "dtype": "auto"}) == {}
 
 
 @pytest.mark.parametrize(
@@ -83,21 +73,21 @@ def test_a_length_that_vllm_refuses_is_named_with_what_to_write() -> None:
     ],
 )  # fmt: skip
 def test_spellings_of_an_argument_are_one(given: dict[str, object], result: dict[str, object]) -> None:
-    assert canonical(given) == result
-    assert canonical(canonical(given)) == result
-    assert canonical(flat(given)) == result
+    assert flag_syntax.canonical(given) == result
+    assert flag_syntax.canonical(flag_syntax.canonical(given)) == result
+    assert flag_syntax.canonical(flag_syntax.flat(given)) == result
 
 
 def test_arguments_are_changed_key_by_key() -> None:
     below = {"hf_overrides": {"a": 1, "b": 2}, "max-num-seqs": 8}
-    assert changed(below, {"hf-overrides.a": 3, "max_num_seqs": None}) == {"hf-overrides": {"a": 3, "b": 2}}
-    assert changed(below, {"hf-overrides": None}) == {"max-num-seqs": 8}
-    assert without(below, {"hf-overrides.a": 3}) == {"hf-overrides": {"b": 2}, "max-num-seqs": 8}
-    assert without(below, {"hf-overrides": {}}) == {"max-num-seqs": 8}
+    assert flag_syntax.changed(below, {"hf-overrides.a": 3, "max_num_seqs": None}) == {"hf-overrides": {"a": 3, "b": 2}}
+    assert flag_syntax.changed(below, {"hf-overrides": None}) == {"max-num-seqs": 8}
+    assert flag_syntax.without(below, {"hf-overrides.a": 3}) == {"hf-overrides": {"b": 2}, "max-num-seqs": 8}
+    assert flag_syntax.without(below, {"hf-overrides": {}}) == {"max-num-seqs": 8}
 
 
 def test_a_nested_key_goes_by_its_own_name_unless_two_share_it() -> None:
-    assert short_name("hf-overrides.num_experts_per_tok") == "num_experts_per_tok"
+    assert flag_syntax.short_name("hf-overrides.num_experts_per_tok") == "num_experts_per_tok"
     both = {"hf-overrides.text_config.size": 1, "hf-overrides.vision_config.size": 2}
-    assert short_name("hf-overrides.text_config.size", both) == "hf-overrides.text_config.size"
-    assert flat({"x": {"a.b": 1}, "y": {}}) == {"x": {"a.b": 1}, "y": {}}
+    assert flag_syntax.short_name("hf-overrides.text_config.size", both) == "hf-overrides.text_config.size"
+    assert flag_syntax.flat({"x": {"a.b": 1}, "y": {}}) == {"x": {"a.b": 1}, "y": {}}
