@@ -19,6 +19,7 @@ from typing import IO
 from loadgen.cli.app import main as command
 from loadgen.service import queue
 from loadgen.service.job import main as job
+from tests.forked import Forked, take_streams
 
 
 def service() -> int:
@@ -78,7 +79,7 @@ def start_function(function: Callable[..., None], *arguments: object) -> BasePro
     return process
 
 
-class ForkedProgram:
+class ForkedProgram(Forked):
     """What tests and the queue of jobs ask of a `subprocess.Popen[str]`."""
 
     def __init__(
@@ -95,8 +96,7 @@ class ForkedProgram:
         outer_err, inner_err = Pipe(duplex=False)
         streams = (inner_in, inner_out, inner_out if joins_stderr else inner_err)
         variables = dict(os.environ if environment is None else environment)
-        self._process = _Process(target=_run, args=(program, tuple(arguments), variables, str(Path.cwd()), streams))
-        self._process.start()
+        super().__init__(start_function(_run, program, tuple(arguments), variables, str(Path.cwd()), streams))
         for each in (inner_in, inner_out, inner_err):
             each.close()
         self.stdin = _file(outer_in, "w")
@@ -104,24 +104,6 @@ class ForkedProgram:
             self.stdin.close()
         self.stdout = _file(outer_out, "r")
         self.stderr = _file(outer_err, "r")
-
-    @property
-    def pid(self) -> int:
-        assert self._process.pid is not None
-        return self._process.pid
-
-    @property
-    def returncode(self) -> int | None:
-        return self._process.exitcode
-
-    def poll(self) -> int | None:
-        return self._process.exitcode
-
-    def wait(self, timeout: float | None = None) -> int:
-        self._process.join(timeout)
-        if self._process.exitcode is None:
-            raise subprocess.TimeoutExpired("loadgen", timeout or 0)
-        return self._process.exitcode
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """All that it still says on stdout and on stderr, once it has ended."""
@@ -144,12 +126,6 @@ class ForkedProgram:
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
             os.kill(self.pid, number)
-
-    def terminate(self) -> None:
-        self._process.terminate()
-
-    def kill(self) -> None:
-        self._process.kill()
 
 
 def start_job(environment: Mapping[str, str]) -> ForkedProgram:
@@ -179,11 +155,7 @@ def _run(
     gc.freeze()  # as in a new interpreter, a collection has little to look through
     if program == "job":
         os.setsid()
-    for number, stream in enumerate(streams):
-        os.dup2(stream.fileno(), number)
-    for stream in streams:
-        stream.close()
-    sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
+    take_streams(streams)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

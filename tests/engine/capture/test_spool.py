@@ -11,19 +11,9 @@ from typing import Any
 import pytest
 
 from loadgen.engine.capture.spool import Spool, left_behind
-from loadgen.engine.eventloop import spill_queue
+from loadgen.engine.eventloop import spill_queue, uring
 from loadgen.engine.eventloop.read_log import ReadLog
 from loadgen.engine.eventloop.spill_queue import SpillQueues
-from loadgen.engine.eventloop.uring import (
-    ANCILLARY_LENGTH_AT,
-    BUFFER_SHIFT,
-    BUFFERS,
-    COMPLETION,
-    DATA_AT,
-    GOES_ON,
-    HAS_BUFFER,
-    STAMP_AT,
-)
 from loadgen.engine.records.exchange import READ_MARK, STAMP, Exchange, stamp_now, unpack_stamps
 from loadgen.engine.records.record import Outcome
 
@@ -38,6 +28,10 @@ def exchange(index: int) -> Exchange:
 
 def facts(one: Exchange) -> list[object]:
     return [getattr(one, name) for name in Exchange.__slots__]
+
+
+def refuse(items: list[object], at: int) -> int:
+    raise OSError(28, "No space left on device")
 
 
 def pack_and_spill(spool: Spool, queues: SpillQueues) -> None:
@@ -73,9 +67,6 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     queues = SpillQueues(0, lambda: told.append(1))
     spool = Spool(queues)
 
-    def refuse(items: list[object], at: int) -> int:
-        raise OSError(28, "No space left on device")
-
     monkeypatch.setattr(spool._packed, "_write", refuse)
     for index in range(400):
         spool.add(exchange(index))
@@ -107,16 +98,18 @@ class Streams:
         for number, token in enumerate(tokens):
             self.log.place = begin + number
             if token == 8:  # something that is no read
-                completions.append(COMPLETION.pack(token, -105, 0))
+                completions.append(uring.COMPLETION.pack(token, -105, 0))
                 continue
             received = bytes([self.chance.randrange(256)]) * self.chance.randrange(4, 90)
             stamp_ns = next(self.clock_ns)
             completions.append(
-                COMPLETION.pack(
-                    token, DATA_AT + len(received), HAS_BUFFER | GOES_ON | (self.buffer % BUFFERS) << BUFFER_SHIFT
+                uring.COMPLETION.pack(
+                    token,
+                    uring.DATA_AT + len(received),
+                    uring.HAS_BUFFER | uring.GOES_ON | (self.buffer % uring.BUFFERS) << uring.BUFFER_SHIFT,
                 )
             )
-            self.buffer = (self.buffer + 1) % BUFFERS
+            self.buffer = (self.buffer + 1) % uring.BUFFERS
             if self.serve(token, received, stamp_ns):
                 looked_at.append(self.log.place)
             else:
@@ -126,9 +119,9 @@ class Streams:
             self.log.append(begin, 10**18, b"".join(completions), looked_at, b"".join(plain))
 
     def row(self, received: bytes, stamp_ns: int) -> bytes:
-        head = bytearray(DATA_AT)
-        head[ANCILLARY_LENGTH_AT] = 32
-        head[STAMP_AT:] = STAMP.pack(*divmod(stamp_ns, 10**9))
+        head = bytearray(uring.DATA_AT)
+        head[uring.ANCILLARY_LENGTH_AT] = 32
+        head[uring.STAMP_AT :] = STAMP.pack(*divmod(stamp_ns, 10**9))
         return bytes(head) + received
 
     def serve(self, token: int, received: bytes, stamp_ns: int) -> bool:
@@ -176,8 +169,8 @@ def test_each_answer_gets_its_own_reads_back_from_the_log(most_bytes: int, seed:
 
 def test_a_read_without_a_stamp_has_that_of_the_moment_when_it_was_taken() -> None:
     log = ReadLog()
-    completion = COMPLETION.pack(1, DATA_AT + 5, HAS_BUFFER | GOES_ON | 7 << BUFFER_SHIFT)
-    log.append(1, 10**18, completion, [], bytes(DATA_AT) + b"event")
+    completion = uring.COMPLETION.pack(1, uring.DATA_AT + 5, uring.HAS_BUFFER | uring.GOES_ON | 7 << uring.BUFFER_SHIFT)
+    log.append(1, 10**18, completion, [], bytes(uring.DATA_AT) + b"event")
     reads, stamps = log.reads_of((1, 1, 2))
     assert reads == [b"event"]
     assert STAMP.unpack(stamps[0])[1] >= READ_MARK
@@ -188,9 +181,6 @@ def test_a_full_disk_of_the_log_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     log = ReadLog()
     queues = SpillQueues(0, lambda: told.append(1))
     streams = Streams(log, queues, 1)
-
-    def refuse(items: list[object], at: int) -> int:
-        raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(log.batches, "_write", refuse)
     streams.play(400)
@@ -265,9 +255,6 @@ def test_a_disk_that_takes_nothing_early_fills_no_run(monkeypatch: pytest.Monkey
     told: list[int] = []
     queues = SpillQueues(10**9, lambda: told.append(1), tmp_path, AtOnce())
     spool = Spool(queues)
-
-    def refuse(items: list[object], at: int) -> int:
-        raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(spool._packed, "_write", refuse)
     for index in range(300):

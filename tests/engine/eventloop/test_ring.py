@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import pytest
 
@@ -68,6 +69,23 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return ours, theirs
 
 
+class Watched(NamedTuple):
+    """A stream that a loop watches: both ends, and what it was told."""
+
+    ours: socket.socket
+    theirs: socket.socket
+    seen: Seen
+
+
+@pytest.fixture
+def watched(loop: StreamLoop) -> Iterator[Watched]:
+    made = Watched(*pair(), Seen())
+    loop.streams.watch(made.ours, made.seen)
+    yield made
+    loop.streams.unwatch(made.ours)
+    made.ours.close()
+
+
 def turn(loop: StreamLoop, seconds: float = 0.05) -> None:
     """Let the loop run for a while."""
     loop.run_until_complete(asyncio.sleep(seconds))
@@ -81,10 +99,8 @@ def turn_until(loop: StreamLoop, arrived: Callable[[], bool]) -> None:
         turn(loop, 0.01)
 
 
-def test_each_send_is_a_read_with_its_own_stamp(loop: StreamLoop) -> None:
-    ours, theirs = pair()
-    seen = Seen()
-    loop.streams.watch(ours, seen)
+def test_each_send_is_a_read_with_its_own_stamp(loop: StreamLoop, watched: Watched) -> None:
+    _, theirs, seen = watched
     turn(loop)  # the kernel begins to stamp a moment after the first socket asks
     for number in range(5):
         theirs.send(b"event %d" % number)
@@ -97,20 +113,15 @@ def test_each_send_is_a_read_with_its_own_stamp(loop: StreamLoop) -> None:
     moments_ns, at_read = unpack_stamps(stamps)
     assert at_read == 0
     assert all(later - earlier > 5e6 for earlier, later in itertools.pairwise(moments_ns))
-    loop.streams.unwatch(ours)
-    ours.close()
 
 
-def test_a_read_longer_than_a_buffer_comes_whole_and_in_order(loop: StreamLoop) -> None:
-    ours, theirs = pair()
-    seen = Seen()
-    loop.streams.watch(ours, seen)
+def test_a_read_longer_than_a_buffer_comes_whole_and_in_order(loop: StreamLoop, watched: Watched) -> None:
+    _, theirs, seen = watched
     sent = bytes(range(256)) * (BUFFER_BYTES // 64)
     theirs.sendall(sent)
     turn_until(loop, lambda: sum(map(len, seen.reads)) == len(sent))
     assert b"".join(seen.reads) == sent
     assert len(seen.reads) > 1
-    loop.streams.unwatch(ours)
 
 
 def test_more_than_all_buffers_hold_is_read_all_the_same(loop: StreamLoop) -> None:
@@ -165,22 +176,17 @@ def test_a_stream_given_up_at_once_takes_no_bytes_of_the_one_that_gets_its_numbe
     loop.streams.unwatch(ours)
 
 
-def test_a_reset_is_told_as_one(loop: StreamLoop) -> None:
-    ours, theirs = pair()
-    seen = Seen()
-    loop.streams.watch(ours, seen)
+def test_a_reset_is_told_as_one(loop: StreamLoop, watched: Watched) -> None:
+    _, theirs, seen = watched
     turn(loop)
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     theirs.close()
     turn_until(loop, lambda: bool(seen.errors))
     assert [error.errno for error in seen.errors] == [104]
-    loop.streams.unwatch(ours)
 
 
-def test_room_to_send_is_told_once_for_each_time_of_asking(loop: StreamLoop) -> None:
-    ours, theirs = pair()
-    seen = Seen()
-    loop.streams.watch(ours, seen)
+def test_room_to_send_is_told_once_for_each_time_of_asking(loop: StreamLoop, watched: Watched) -> None:
+    ours, theirs, seen = watched
     with contextlib.suppress(BlockingIOError):
         while True:
             ours.send(bytes(1 << 20))
@@ -195,13 +201,10 @@ def test_room_to_send_is_told_once_for_each_time_of_asking(loop: StreamLoop) -> 
     assert seen.rooms == 1
     turn(loop)
     assert seen.rooms == 1
-    loop.streams.unwatch(ours)
 
 
-def test_asyncio_keeps_its_turn_while_the_streams_pause(loop: StreamLoop) -> None:
-    ours, theirs = pair()
-    seen = Seen()
-    loop.streams.watch(ours, seen)
+def test_asyncio_keeps_its_turn_while_the_streams_pause(loop: StreamLoop, watched: Watched) -> None:
+    _, theirs, seen = watched
     loop.streams.pace(PollPacer(1))
     heard: list[bytes] = []
     one, other = socket.socketpair()
@@ -214,7 +217,6 @@ def test_asyncio_keeps_its_turn_while_the_streams_pause(loop: StreamLoop) -> Non
     turn_until(loop, lambda: len(b"".join(seen.reads)) == 39)
     assert b"".join(seen.reads) == b"to the stream" * 3
     loop.remove_reader(one)
-    loop.streams.unwatch(ours)
 
 
 def test_without_io_uring_streams_are_read_through_epoll(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,10 +230,8 @@ def test_without_io_uring_streams_are_read_through_epoll(monkeypatch: pytest.Mon
     made.close()
 
 
-def test_the_rings_tail_runs_over_its_sixteen_bits(loop: StreamLoop) -> None:
-    ours, theirs = pair()
-    seen = Seen()
-    loop.streams.watch(ours, seen)
+def test_the_rings_tail_runs_over_its_sixteen_bits(loop: StreamLoop, watched: Watched) -> None:
+    _, theirs, seen = watched
     turn(loop)
     reads = (1 << 16) + 3 * BUFFERS
 
@@ -245,4 +245,3 @@ def test_the_rings_tail_runs_over_its_sixteen_bits(loop: StreamLoop) -> None:
     turn_until(loop, lambda: sum(map(len, seen.reads)) == 6 * reads)
     joined = b"".join(seen.reads)
     assert joined == b"".join(b"%06d" % number for number in range(reads))
-    loop.streams.unwatch(ours)

@@ -1,6 +1,7 @@
 """Bodies that stay open after `[DONE]`: how long their end is waited for, and what the first one teaches of the others."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -57,15 +58,19 @@ def test_the_first_is_waited_for_and_the_others_are_not() -> None:
     run_virtually(main(), loop)
 
 
-def test_a_body_that_ends_in_time_is_not_left() -> None:
+@pytest.mark.parametrize("end", [OpenBodies.ended, OpenBodies.gone])
+@pytest.mark.parametrize("after_ns", [0, FIRST_WAIT_NS - MS])
+def test_a_body_that_ends_in_time_or_is_gone_is_not_left(
+    end: Callable[[OpenBodies, Body], None], after_ns: int
+) -> None:
     loop = VirtualLoop()
     bodies = OpenBodies(loop.monotonic_ns)
 
     async def main() -> None:
         body = Body(bodies, loop)
         bodies.add(body)
-        await pass_ns(FIRST_WAIT_NS - MS)
-        bodies.ended(body)
+        await pass_ns(after_ns)
+        end(bodies, body)
         await pass_ns(3 * FIRST_WAIT_NS)
         assert (body.left_at_ns, bodies.left_open) == (None, 0)
 
@@ -86,20 +91,6 @@ def test_where_some_end_the_others_are_waited_for_by_what_those_took(took_ms: in
         await pass_ns(2 * FIRST_WAIT_NS)
         assert bodies.left_open == 1
         assert bodies.wait_ns == pytest.approx(wait_ms * MS)
-
-    run_virtually(main(), loop)
-
-
-def test_a_connection_that_is_gone_is_not_left() -> None:
-    loop = VirtualLoop()
-    bodies = OpenBodies(loop.monotonic_ns)
-
-    async def main() -> None:
-        body = Body(bodies, loop)
-        bodies.add(body)
-        bodies.gone(body)
-        await pass_ns(2 * FIRST_WAIT_NS)
-        assert (body.left_at_ns, bodies.left_open) == (None, 0)
 
     run_virtually(main(), loop)
 
