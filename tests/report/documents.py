@@ -49,12 +49,6 @@ ENVIRONMENT: Document = {
     "kernel": "6.8.0-45-generic",
     "packages": {"httpx2": "2.16.2", "numpy": "2.4.6", "uvloop": "0.23.0"},
 }
-NO_ARRIVALS: dict[str, Any] = {
-    "arrival_ns": np.empty(0, np.int64),
-    "arrival_tokens": np.empty(0, np.int32),
-    "arrival_choice": np.empty(0, np.int16),
-    "arrival_coalesced": np.empty(0, np.bool_),
-}
 
 
 def server(simulated: bool = False, model: str = "mixtral-8x7b") -> Document:
@@ -88,28 +82,21 @@ def _request(
         "due_ns": start_ns,
         "start_ns": start_ns,
         "sent_ns": start_ns + 20_000,
-        "connect_ns": None,
         "prompt_tokens_asked": spec.input_tokens,
         "output_tokens_asked": spec.output_tokens,
         "counted_by": CountedBy.TOKEN_IDS,
-        "server_timing": None,
     }
     if outcome is not Outcome.OK:
         return RequestRecord(
             **fields,
             http_status=503 if outcome is Outcome.HTTP_ERROR else None,
             detail="The server answered 503: <script>alert('overloaded')</script>",
-            finish_reason=None,
             first_byte_ns=start_ns + 5_000_000,
             end_ns=start_ns + 40_000_000,
-            prompt_tokens=None,
-            output_tokens=None,
-            **NO_ARRIVALS,
         )
     return RequestRecord(
         **fields,
         http_status=200,
-        detail=None,
         finish_reason="length",
         first_byte_ns=int(arrivals[0]),
         end_ns=int(arrivals[-1]) + 100_000,

@@ -140,7 +140,6 @@ def records() -> Records:
         slot=0,
         outcome=Outcome.OK,
         http_status=200,
-        detail=None,
         finish_reason="length",
         due_ns=0,
         start_ns=1_000,
@@ -159,22 +158,6 @@ def records() -> Records:
         arrival_choice=np.zeros(3, np.int16),
         arrival_coalesced=np.array([False, False, True]),
     )
-    no_answer: dict[str, Any] = {
-        "http_status": None,
-        "finish_reason": None,
-        "first_byte_ns": None,
-        "connect_ns": None,
-        "prompt_tokens_asked": 128,
-        "output_tokens_asked": 4,
-        "prompt_tokens": None,
-        "output_tokens": None,
-        "counted_by": CountedBy.ASSUMED,
-        "server_timing": None,
-        "arrival_ns": np.empty(0, np.int64),
-        "arrival_tokens": np.empty(0, np.int32),
-        "arrival_choice": np.empty(0, np.int16),
-        "arrival_coalesced": np.empty(0, np.bool_),
-    }
     failed = RequestRecord(
         index=1,
         slot=1,
@@ -184,18 +167,15 @@ def records() -> Records:
         start_ns=1_500,
         sent_ns=1_500,
         end_ns=2_500,
-        **no_answer,
+        prompt_tokens_asked=128,
+        output_tokens_asked=4,
     )
     dropped = RequestRecord(
         index=2,
-        slot=-1,
         outcome=Outcome.DROPPED,
         detail="The run ended before its turn.",
-        due_ns=None,
-        start_ns=None,
-        sent_ns=None,
-        end_ns=None,
-        **no_answer,
+        prompt_tokens_asked=128,
+        output_tokens_asked=4,
     )
     return Records.from_rows([well, failed, dropped])
 
