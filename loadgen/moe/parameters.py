@@ -158,6 +158,15 @@ def expected_distinct_experts(experts: int, top_k: int, batch_tokens: float) -> 
     return experts * (1 - math.pow(1 - top_k / experts, batch_tokens))
 
 
+def distinct_experts_drawn(experts: int, top_k: int, batch_tokens: float) -> float:
+    """The same where the k experts of a token are drawn one by one and may repeat: E·(1 − (1 − 1/E)^(k·B)).
+
+    So vLLM's `uniform_random` routing draws them (layers/fused_moe/router/routing_simulator_router.py): with k = E, a token
+    reads 63 % of the experts and not all.
+    """
+    return experts * (1 - math.pow(1 - 1 / experts, top_k * batch_tokens))
+
+
 def distinct_experts_of_made_up(architecture: Architecture) -> Callable[[int, int, float], float]:
     """Return the number of distinct experts that routers with made-up weights choose, as a function like `expected_distinct_experts`.
 

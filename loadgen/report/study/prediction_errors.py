@@ -14,7 +14,8 @@ from loadgen.analysis.summary import summarise
 from loadgen.errors import ModelError, UsageError
 from loadgen.load.spec import RunSpec
 from loadgen.moe.hardware import hardware
-from loadgen.servers.prediction.engine_of import NoMemoryError, UnpredictableError, deployment_of
+from loadgen.moe.parameters import distinct_experts_of_made_up
+from loadgen.servers.prediction.engine_of import NoMemoryError, UnpredictableError, deployment_of, routing_of
 from loadgen.servers.prediction.fitted import OUTLIERS, Calibration, calibration_for
 from loadgen.servers.prediction.predicted_run import predict_run
 from loadgen.study.measured import series_of
@@ -155,7 +156,9 @@ def run_error(run: RunDocument, calibration: Calibration | None = None) -> RunEr
         {key: value for key, value in arguments.items() if value is not None},  # type: ignore[misc]
         on,
         calibration=fitted,
-        has_made_up_routers=series_of(run).provenance == "dummy_routed",
+        distinct_experts=distinct_experts_of_made_up(served.architecture)
+        if series_of(run).provenance == "dummy_routed"
+        else routing_of(launch.get("environment") or {}),
     )
     spec = RunSpec.from_json({key: value for key, value in run["spec"].items() if key not in _NAMES_OF_SPEC})
     predicted = cast(RunDocument, summarise(spec, predict_run(spec, deployment, run["started_at"])))

@@ -10,18 +10,18 @@ from dataclasses import dataclass, replace
 from loadgen.errors import ModelError
 from loadgen.moe.architecture import Architecture, VisionTower
 from loadgen.moe.hardware import Hardware
-from loadgen.moe.parameters import distinct_experts_of_made_up, expected_distinct_experts
+from loadgen.moe.parameters import distinct_experts_drawn, expected_distinct_experts
 from loadgen.moe.placement import Parallelism
 from loadgen.moe.roofline import Roofline
-from loadgen.moe.step_work import Precisions
+from loadgen.moe.step_work import DistinctExperts, Precisions
 from loadgen.servers.prediction.drafts import DraftedCosts, Drafting, costs_of_pass, drafting_of
 from loadgen.servers.prediction.engine_steps import CostOf, EngineModel
 from loadgen.servers.prediction.fitted import Calibration, calibration_for
 from loadgen.servers.prediction.scheduler import BLOCK_TOKENS, SchedulerLimits
 from loadgen.servers.prediction.step_cost import RooflineCosts
-from loadgen.servers.profiles.command import arguments
+from loadgen.servers.profiles.command import arguments, environment
 from loadgen.servers.profiles.flag_syntax import canonical, length
-from loadgen.servers.profiles.layout import Layout, layout
+from loadgen.servers.profiles.layout import UNIFORM_ROUTING, Layout, layout
 from loadgen.servers.profiles.memory_fit import Memory, memory
 from loadgen.servers.profiles.schema import Argument, ServerProfile
 from loadgen.servers.profiles.subject import draft_of
@@ -60,9 +60,9 @@ def deployment_of(
     hardware: Hardware,
     *,
     calibration: Calibration | None = None,
-    has_made_up_routers: bool = False,
+    distinct_experts: DistinctExperts = expected_distinct_experts,
 ) -> Deployment:
-    """Lay a model out over accelerators as its arguments say; `has_made_up_routers`: their weights are the engine's invention.
+    """Lay a model out over accelerators as its arguments say; `distinct_experts` says how many of them a step reads in a layer.
 
     Raises UnpredictableError, NoMemoryError, and ModelError for sizes that do not divide.
     """
@@ -86,9 +86,7 @@ def deployment_of(
         parallelism=found.parallelism,
         precisions=Precisions(found.precision, found.kv_precision),
         efficiency=efficiency,
-        distinct_experts=distinct_experts_of_made_up(architecture)
-        if has_made_up_routers
-        else expected_distinct_experts,
+        distinct_experts=distinct_experts,
     )
     cost_of: CostOf = RooflineCosts.of(roofline, fitted.costs)
     if drafting is not None and draft is not None:
@@ -109,6 +107,11 @@ def deployment_of(
     )
 
 
+def routing_of(variables: Mapping[str, str]) -> DistinctExperts:
+    """Return how many distinct experts a step reads, by what a server's environment says of routing."""
+    return distinct_experts_drawn if UNIFORM_ROUTING.items() <= variables.items() else expected_distinct_experts
+
+
 def deployment_of_profile(profile: ServerProfile, architecture: Architecture | None, hardware: Hardware) -> Deployment:
     """Lay out what a profile serves; `architecture` None: not known. Raises UnpredictableError and NoMemoryError."""
     if profile.engine not in _ENGINES:
@@ -124,7 +127,8 @@ def deployment_of_profile(profile: ServerProfile, architecture: Architecture | N
             f"the architecture of {profile.model} is not known; name it with the profile's key 'architecture'"
         )
     try:
-        return deployment_of(architecture, arguments(profile), hardware)
+        routing = routing_of(environment(profile))
+        return deployment_of(architecture, arguments(profile), hardware, distinct_experts=routing)
     except ModelError as error:
         raise UnpredictableError(str(error)) from error
 

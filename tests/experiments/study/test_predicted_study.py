@@ -12,13 +12,17 @@ from loadgen.experiments.study.predict import predict
 from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
 from loadgen.load.spec import RunSpec
 from loadgen.load.workload import Images, Workload
+from loadgen.moe.hardware import hardware
+from loadgen.moe.models import model
+from loadgen.moe.parameters import distinct_experts_drawn, expected_distinct_experts
 from loadgen.moe.step import Step
 from loadgen.report.study.sources import source_of
-from loadgen.servers.prediction.engine_of import Deployment, UnpredictableError
+from loadgen.servers.prediction.engine_of import Deployment, UnpredictableError, deployment_of, routing_of
 from loadgen.servers.prediction.engine_steps import EngineModel, StepCost
 from loadgen.servers.prediction.fitted import ESTIMATED_IMAGES
 from loadgen.servers.prediction.predicted_run import predict_run
 from loadgen.servers.prediction.scheduler import SchedulerLimits
+from loadgen.servers.profiles.layout import UNIFORM_ROUTING
 from loadgen.store.repository import Store
 from loadgen.study.judge import Evidence, judge
 from loadgen.study.measured import measured_points
@@ -153,6 +157,18 @@ def test_a_prediction_on_record_is_kept(store: Store) -> None:
     assert len(store.sweeps()) == 2
     assert first.basis.endswith("with constants fitted on the H200: no run of this accelerator has been compared")
     assert predict(file, points, "h200", store).sweep_ids != first.sweep_ids
+
+
+def test_a_server_that_draws_experts_at_random_reads_fewer_of_them() -> None:
+    assert routing_of({}) is expected_distinct_experts
+    assert routing_of({**UNIFORM_ROUTING, "OTHER": "1"}) is distinct_experts_drawn
+    of, flags = model("deepseek-v2-lite").architecture, {"max-model-len": 4096}
+    step = Step(1, 100)
+    even, drawn = (
+        deployment_of(of, flags, hardware("h200"), distinct_experts=each).engine.cost_of(step).compute_s
+        for each in (expected_distinct_experts, distinct_experts_drawn)
+    )
+    assert drawn < even
 
 
 def test_what_does_not_fit_is_a_sweep_that_did_not_start_for_lack_of_memory(store: Store) -> None:
