@@ -25,6 +25,8 @@ SERVE = "from loadgen.web.app import serve; serve({url!r}, '127.0.0.1', 0, lambd
 WIDE, NARROW = 1280, 390
 LIGHT_TEXT, DARK_TEXT = "#5b6675", "#a0abb8"
 """Of the labels of charts."""
+COLOUR_RULES = ("color-contrast", "link-in-text-block")
+"""The rules of axe-core that look at colours."""
 FLAGS = [
     "--disable-gpu",
     "--disable-quic",
@@ -154,36 +156,57 @@ def picture() -> Callable[[Any, str], None]:
     return take
 
 
-def serious(page: Any) -> list[str]:
-    """What axe-core finds serious or critical on a page, whose context was made with `bypass_csp=True`: axe is a script of ours here."""
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright", reason="no axe here: pip install -e '.[browser]'"
-    )
+def serious(page: Any, *rules: str) -> list[str]:
+    """What axe-core finds serious or critical on a page, by all of its rules or by these alone."""
+    axe = pytest.importorskip("axe_playwright_python.base", reason="no axe here: pip install -e '.[browser]'")
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(axe.AXE_SCRIPT)
+    options = {"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {})
+    found = page.evaluate("options => axe.run(document, options).then(found => found.violations)", options)
     return [
         f"{each['id']}: {each['help']}: {node['html'][:160]}"
-        for each in axe.Axe().run(page).response["violations"]
+        for each in found
         if each["impact"] in ("serious", "critical")
         for node in each["nodes"][:3]
     ]
 
 
-def check_page(browser: Any, url: str, *, width: int, folded: str) -> None:
-    """Load a page `width` wide: it fits, and axe finds nothing serious with all of `folded` open; if it is wide, also in the dark."""
-    context = browser.new_context(bypass_csp=True, viewport={"width": width, "height": 844}, color_scheme="light")
-    page = context.new_page()
-    page.goto(url)
+def serious_in_every_look(page: Any) -> list[str]:
+    """What is serious on a page in the dark, where its colours alone differ, in light, and narrow; it fits both widths.
+
+    The page has been loaded, and stays narrow and light.
+    """
+    page.set_viewport_size({"width": WIDE, "height": 844})
+    page.emulate_media(color_scheme="dark")
+    recoloured(page, LIGHT_TEXT)
+    found = serious(page, *COLOUR_RULES)
+    page.emulate_media(color_scheme="light")
+    recoloured(page, DARK_TEXT)
+    found += serious(page)
+    assert overflow(page) == 0
+    page.set_viewport_size({"width": NARROW, "height": 844})
+    deadline_s = time.monotonic() + 10
+    while overflow(page) > 0:  # until charts are drawn in the new width
+        assert time.monotonic() < deadline_s, f"{page.url} is {overflow(page)} px wider than {NARROW}"
+        page.wait_for_timeout(50)
+    return found + serious(page)
+
+
+def recoloured(page: Any, old_text: str) -> None:
+    """Wait until no chart has labels of the other look's colour."""
+    page.locator(f".plot svg.marks text[fill='{old_text}']").first.wait_for(state="detached")
     settle(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def open_all(page: Any, folded: str) -> None:
+    """Open the details that a selector finds."""
     for details in page.locator(folded).all():
         details.evaluate("each => { each.open = true; }")
-    found = serious(page)
-    if width == WIDE:
-        page.emulate_media(color_scheme="dark")
-        page.locator(f".plot svg.marks text[fill='{LIGHT_TEXT}']").first.wait_for(state="detached")
-        settle(page)
-        found += serious(page)
-    context.close()
-    assert found == []
+
+
+def overflow(page: Any) -> int:
+    """By how many pixels the page is wider than its window."""
+    return int(page.evaluate("document.documentElement.scrollWidth - innerWidth"))
 
 
 def settle(page: Any, fewest: int = 0) -> int:

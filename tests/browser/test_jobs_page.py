@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.browser.conftest import serious
+from tests.browser.conftest import NARROW, WIDE, overflow, serious, serious_in_every_look
 
 pytestmark = [pytest.mark.browser, pytest.mark.loopback]
 
@@ -94,19 +94,17 @@ def row_of(page: Any, job_id: str) -> Any:
 
 
 def test_a_job_is_seen_and_cancelled_by_who_is_logged_in(
-    service: Service, browser: Any, open_page: Callable[..., Any], picture: Callable[[Any, str], None]
+    service: Service, open_page: Callable[..., Any], picture: Callable[[Any, str], None]
 ) -> None:
     page = open_page()
     page.goto(f"{service.url}jobs")
     picture(page, "jobs-empty")
-    small = browser.new_context(bypass_csp=True, viewport={"width": 390, "height": 844})
-    unused = small.new_page()
+    unused = open_page(width=NARROW)
     for path in ("", "jobs"):
         unused.goto(service.url + path)
         assert unused.locator("pre").count() > 0
         assert serious(unused) == []
-        assert unused.evaluate("() => document.documentElement.scrollWidth") <= 390
-    small.close()
+        assert overflow(unused) == 0
     job_id = service.submit(**LONG, name="from the API")
     page.reload()
     assert "from the API" in row_of(page, job_id).inner_text()
@@ -236,33 +234,19 @@ def test_a_wrong_token_is_a_sentence(service: Service, browser: Any, picture: Ca
     page.close()
 
 
-def test_a_name_from_outside_stays_text_and_in_the_window(
-    service: Service, open_page: Callable[..., Any], picture: Callable[[Any, str], None]
+def test_a_name_from_outside_stays_text_and_in_the_window_and_nothing_is_serious(
+    service: Service, page: Any, picture: Callable[[Any, str], None]
 ) -> None:
     job_id = service.submit(**SHORT, name=HOSTILE)
-    for width in (1280, 390):
-        page = open_page(width=width)
-        log_in(page, service)
+    log_in(page, service)
+    for width in (WIDE, NARROW):
+        page.set_viewport_size({"width": width, "height": 844})
         assert HOSTILE in row_of(page, job_id).inner_text()
         assert page.locator("main img").count() == 0
-        assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+        assert overflow(page) == 0
         picture(page, f"jobs-hostile-{width}")
     row_of(page, job_id).get_by_text("finished").first.wait_for(timeout=PATIENCE_MS)
+    assert serious_in_every_look(page) == []
     page.goto(f"{service.url}login")
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    assert serious_in_every_look(page) == []
     picture(page, "login")
-
-
-@pytest.mark.parametrize(("dark", "width"), [(False, 1280), (True, 1280), (False, 390)])
-@pytest.mark.parametrize("path", ["jobs", "login"])
-def test_axe_finds_nothing_serious(service: Service, browser: Any, path: str, dark: bool, width: int) -> None:
-    service.submit(**SHORT, name=HOSTILE)
-    context = browser.new_context(
-        bypass_csp=True, viewport={"width": width, "height": 844}, color_scheme="dark" if dark else "light"
-    )
-    page = context.new_page()
-    log_in(page, service)
-    page.goto(service.url + path)
-    found = serious(page)
-    context.close()
-    assert found == []

@@ -73,18 +73,17 @@ def is_figure(page: Any, name: str) -> None:
 def test_a_sweep_is_followed_to_its_end_without_a_reload(
     followed: tuple[str, str], open_page: Callable[..., Any], picture: Callable[[Any, str], None]
 ) -> None:
+    """On three pages that are open at the same time, beside the list: one as it is, one with details opened, one without scripts."""
     dashboard, sweep_id = followed
-    listed = open_page()
-    listed.goto(dashboard)
-    row = listed.locator("table.list tbody tr").first
-    assert "running" in row.inner_text()
-    assert NAME in row.inner_text()
-
+    url = f"{dashboard}sweeps/{sweep_id}"
+    row = listed_as_running(open_page(), dashboard)
     page = open_page()
-    page.goto(f"{dashboard}sweeps/{sweep_id}")
+    page.goto(url)
     page.evaluate("() => { window.stayed = 'yes'; }")
     assert "running" in page.locator(".state").inner_text()
     assert f"of {RUNS}" in page.locator('[data-live-text="where"]').inner_text()
+    stays_open = opened(open_page(), url)
+    loads_itself_again = without_scripts(open_page(scripts=False), url)
     is_figure(page, "rate")
     is_figure(page, "ttft")
     is_figure(page, "in_flight")
@@ -93,6 +92,8 @@ def test_a_sweep_is_followed_to_its_end_without_a_reload(
 
     runs = page.locator("table.runs tbody tr")
     runs.first.wait_for(state="attached", timeout=PATIENCE_MS)
+    stays_open()
+    loads_itself_again()
     page.locator('[data-live-text="where"]', has_text=f"Run {RUNS} of {RUNS}").wait_for(timeout=PATIENCE_MS)
     assert runs.locator(".badge").count() > 0
     page.wait_for_selector("[data-live]", state="detached", timeout=PATIENCE_MS)
@@ -108,24 +109,39 @@ def test_a_sweep_is_followed_to_its_end_without_a_reload(
     assert f"{RUNS} / {RUNS}" in row.inner_text()
 
 
-def test_what_is_opened_while_it_runs_stays_open(followed: tuple[str, str], page: Any) -> None:
-    dashboard, sweep_id = followed
-    page.goto(f"{dashboard}sweeps/{sweep_id}")
+def listed_as_running(page: Any, dashboard: str) -> Any:
+    """The row of the sweep in the list."""
+    page.goto(dashboard)
+    row = page.locator("table.list tbody tr").first
+    assert "running" in row.inner_text()
+    assert NAME in row.inner_text()
+    return row
+
+
+def opened(page: Any, url: str) -> Callable[[], None]:
+    """Open details of the page; what is returned waits until another run has ended, and holds them to be open and in focus still."""
+    page.goto(url)
     seen = page.locator("table.runs tbody tr").count()
     summary = page.locator("main details:not([open]) > summary").last
     said = summary.inner_text()
     summary.click()
-    page.locator("table.runs tbody tr").nth(seen).wait_for(state="attached", timeout=PATIENCE_MS)
-    assert said in page.locator("main details[open] > summary").all_inner_texts()
-    assert page.evaluate("() => document.activeElement.textContent.trim()") == said
+
+    def check() -> None:
+        page.locator("table.runs tbody tr").nth(seen).wait_for(state="attached", timeout=PATIENCE_MS)
+        assert said in page.locator("main details[open] > summary").all_inner_texts()
+        assert page.evaluate("() => document.activeElement.textContent.trim()") == said
+
+    return check
 
 
-def test_without_scripts_the_page_loads_itself_again(followed: tuple[str, str], open_page: Callable[..., Any]) -> None:
-    dashboard, sweep_id = followed
-    page = open_page(scripts=False)
-    page.goto(f"{dashboard}sweeps/{sweep_id}")
+def without_scripts(page: Any, url: str) -> Callable[[], None]:
+    """What is returned waits until the page, which can only load itself again, shows another run that has ended."""
+    page.goto(url)
     assert "running" in page.locator(".state").inner_text()
     page.get_by_text("Time left").wait_for()
-    with page.expect_navigation(url=f"**/sweeps/{sweep_id}", timeout=PATIENCE_MS):
-        pass
-    page.locator("table.runs tbody tr").first.wait_for(state="attached", timeout=PATIENCE_MS)
+    seen = page.locator("table.runs tbody tr").count()
+
+    def check() -> None:
+        page.locator("table.runs tbody tr").nth(seen).wait_for(state="attached", timeout=PATIENCE_MS)
+
+    return check

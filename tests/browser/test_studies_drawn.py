@@ -10,7 +10,7 @@ from loadgen.importers.importing import read_sweep
 from loadgen.report.study.files import study_file, study_folder
 from loadgen.report.study.library import StudyLibrary
 from loadgen.store.repository import Store
-from tests.browser.conftest import serious, serving, settle
+from tests.browser.conftest import NARROW, open_all, overflow, serious_in_every_look, serving, settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.loopback]
 
@@ -46,32 +46,18 @@ def folder(database: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def overflow(page: Any) -> int:
-    """By how many pixels the page is wider than its window."""
-    return int(page.evaluate("document.documentElement.scrollWidth - innerWidth"))
-
-
-@pytest.mark.parametrize(("dark", "width"), [(False, 1280), (True, 1280), (False, 390)])
 @pytest.mark.parametrize("path", PAGES)
-def test_axe_finds_nothing_serious(studies: str, browser: Any, path: str, dark: bool, width: int) -> None:
-    context = browser.new_context(
-        bypass_csp=True, viewport={"width": width, "height": 844}, color_scheme="dark" if dark else "light"
-    )
-    page = context.new_page()
+def test_axe_finds_nothing_serious(studies: str, page: Any, path: str) -> None:
     page.goto(studies + path)
     settle(page)
-    for details in page.locator("main details").all():
-        details.evaluate("each => { each.open = true; }")
-    found = serious(page)
-    context.close()
-    assert found == []
+    open_all(page, "main details")
+    assert serious_in_every_look(page) == []
 
 
-@pytest.mark.parametrize("width", [1280, 390])
 def test_a_study_is_drawn_and_fits(
-    studies: str, open_page: Callable[..., Any], picture: Callable[[Any, str], None], width: int
+    studies: str, open_page: Callable[..., Any], picture: Callable[[Any, str], None]
 ) -> None:
-    page = open_page(width=width)
+    page = open_page(width=NARROW)
     page.goto(f"{studies}studies")
     assert overflow(page) == 0
     picture(page, "studies")
