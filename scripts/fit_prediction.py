@@ -32,6 +32,12 @@ CONSTANTS = (
     ("front_end", "reply_s"),
     ("costs", "fp8_layer_s"),
     ("front_end", "token_s"),
+    ("front_end", "image_s"),
+    ("front_end", "pixel_s"),
+    ("front_end", "tile_s"),
+    ("front_end", "resized_pixel_s"),
+    ("costs", "image_s"),
+    ("costs", "vision_layer_s"),
     ("slower_hosts", ""),
 )
 MAX_RATIOS = {"bandwidth_ratio": 4.3 / 4.8, "flops_ratio": 788 / 989.4}  # what programs reached; see moe/hardware.py

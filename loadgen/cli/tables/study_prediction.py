@@ -98,7 +98,7 @@ def error_tables(table: ErrorTable) -> Iterator[RenderableType]:
         kind = row.kind
         shown.add_row(
             f"{kind.model} {kind.precision}",
-            _LOADS[kind.load],
+            ", ".join(filter(None, (_LOADS[kind.load], kind.images))),
             f"{kind.input_tokens:,}",
             str(row.runs),
             Text("fitted", style="dim") if row.is_fitted else "held out",

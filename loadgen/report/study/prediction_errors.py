@@ -42,6 +42,7 @@ class RunKind:
     precision: str
     load: str
     input_tokens: int
+    images: str = ""  # `an image of 384x384`; empty without
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,7 @@ def run_error(run: RunDocument, calibration: Calibration | None = None) -> RunEr
         precision=str(served.coordinates["precision"]),
         load=spec.shape.kind,
         input_tokens=spec.input_tokens or 0,
+        images="" if spec.workload.images is None else spec.workload.images.label,
     )
     keys = _KEYS | (_OF_A_WAVE if spec.shape.batch_size is not None else {})
     return RunError(
