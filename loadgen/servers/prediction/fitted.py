@@ -60,7 +60,7 @@ CALIBRATIONS: Mapping[str, Calibration] = {
         hardware="h200",
         efficiency=Efficiency(
             bandwidth_ratio=0.881,
-            flops_ratio=0.796,
+            flops_ratio=0.62,
             layer_overhead_s=60.3e-6,
             kernel_launch_s=48.7e-6,
         ),
@@ -69,9 +69,9 @@ CALIBRATIONS: Mapping[str, Calibration] = {
             sequence_s=16e-6,
             prompt_step_s=6.6e-3,
             prompt_s=0.91e-3,
-            layer_token_s=0.172e-6,
+            layer_token_s=0.135e-6,
             layer_sequence_s=0.332e-6,
-            latent_layer_s=33.8e-6,
+            latent_layer_s=34.5e-6,
             fp8_layer_s=34e-6,
             vision_layer_s=0.15e-3,  # an estimate: 14 kernels, 10 µs each
         ),
@@ -94,6 +94,7 @@ CALIBRATIONS: Mapping[str, Calibration] = {
             "s261130-080212-5260": "2026-11-30-h200-olmoe-1b-7b-dummy-six-repeats.json.gz",
             "s261130-081621-536d": "2026-11-30-h200-deepseek-v2-lite-dummy-waves-128.json.gz",
             "s261130-081744-c155": "2026-11-30-h200-deepseek-v2-lite-dummy-waves-512.json.gz",
+            "s261130-212131-932b": "2026-11-30-h200-mixtral-8x7b-dummy-fig03.json.gz",
             # of these two, the host's CPU alone: by the time per token of one caller
             "s261130-211346-6445": "2026-11-30-h200-olmoe-1b-7b-dummy-counting-cost-plain-1.json.gz",
             "s261130-211519-89eb": "2026-11-30-h200-olmoe-1b-7b-dummy-counting-cost-plain-2.json.gz",
