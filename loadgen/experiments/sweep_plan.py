@@ -5,7 +5,6 @@ A figure that is not known beforehand is None, and null in JSON.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.cost import Price
@@ -48,7 +47,7 @@ class RunPlan:
     def warmup_requests(self) -> int:
         return resolved_warmup_requests(self.run)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """One entry of `runs` in a plan."""
         return self.run.to_json() | {
             "hash": self.run.hash,
@@ -113,7 +112,7 @@ class SweepPlan:
     def estimated_database_bytes(self) -> int | None:
         return estimate.sum_database_bytes(self.specs)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The plan as `sweep --plan --json` shows it."""
         return {
             "schema_version": 1,
@@ -172,7 +171,7 @@ class ServerPlan:
             return None if self.estimated_s is None else price.of_time_usd(self.estimated_s)
         return self.sweep.estimated_usd
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """One entry of `sweeps` in the plan of a group."""
         return self.sweep.to_json() | {
             **self.variant.to_json(),
@@ -208,7 +207,7 @@ class GroupPlan:
     def estimated_usd(self) -> float | None:
         return estimate.sum_known(each.estimated_usd for each in self.servers)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The plan as `sweep --plan --json` shows it over profiles."""
         specs = [run for each in self.servers for run in each.sweep.specs]
         return {

@@ -32,7 +32,7 @@ class FieldChange:
     field: str
     sent_as: str | None = None  # None: left out
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """One entry of `server.adapted_fields` in the run document."""
         return {"field": self.field, "sent_as": self.sent_as}
 

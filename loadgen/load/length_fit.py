@@ -6,7 +6,7 @@ Pure. Texts are words with single spaces between them, so that a text is a numbe
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -109,7 +109,7 @@ class LengthFit:
         size = 1 if self.unit == "words" else min(map(len, self.vocabulary))
         return max(1, round(self.tokens_of_size(size)))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """What the run document's `lengths.prompt_tokens` says of it."""
         return {
             "fitted_by": self.source,

@@ -64,7 +64,7 @@ class DatasetSource:
         left_out = (f"{self.name}: these keys of its entries are not sent: {kept}",) if kept else ()
         return (*notes_of_skipped(self.name, self.skipped_rows, self.first_skipped), *left_out)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """What was skipped or left out is there only where something was."""
         document = asdict(self) | {"left_out_keys": list(self.left_out_keys)}
         return {key: value for key, value in document.items() if value or key not in FILE_NOTES}
@@ -121,7 +121,7 @@ class Workload:
     sessions: Sessions | None = None
     choices: int = 1
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Only what differs from independent prompts of exact length, so that the plain workload is an empty object."""
         plain = {field.name: field.default for field in fields(self)}
         document = {key: value for key, value in asdict(self).items() if value != plain[key]}

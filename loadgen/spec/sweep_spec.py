@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
@@ -135,7 +135,7 @@ class SweepSpec(keys.WorkloadKeys, keys.RateLimitKeys, keys.SessionKeys, keys.Ro
             ramp = Ramp(self.ramp_to, over_s, self.ramp_strategy)
         return OpenLoop(rate_per_s, self.arrival_process, self.burstiness, ramp, max_in_flight=self.max_in_flight)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the spec for the record: of headers only the names, since their values may be secrets, and no unused keys."""
         unused = self.unused_keys | (set() if self.ramp_to is not None else {"ramp_strategy"})
         unused |= {key for key in ("price", "tag", "keep_replies", "experts") if not getattr(self, key)}

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ def parts(profile: str, arguments: object) -> tuple[PlannedSweep, ...]:
 
 
 def planned(profile: str, arguments: object) -> list[dict[str, object]]:
-    document = plan_group("sqlite:///none.db", parts(profile, arguments), interleave=False).to_json()
+    document: Any = plan_group("sqlite:///none.db", parts(profile, arguments), interleave=False).to_json()
     return list(document["sweeps"])
 
 

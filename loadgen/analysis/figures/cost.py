@@ -5,7 +5,7 @@ window has it, as a provider would charge it. By time: the run's whole duration;
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class Price:
     def of_time_usd(self, duration_s: float) -> float:
         return (self.usd_per_gpu_hour or 0.0) * self.gpus * duration_s / _HOUR_S
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """What was given; the number of GPUs only where they are paid."""
         document = {key: value for key, value in asdict(self).items() if value is not None}
         if not self.is_by_time:

@@ -191,7 +191,7 @@ def _of_store(store: "Store", given: str) -> "Side":
     found = full_id(store, given)
     if found.startswith("g"):
         raise UsageError(f"{found} is a group; compare it alone, or name two of its sweeps")
-    runs = [store.run(found)] if found.startswith("r") else store.runs(found)
+    runs: list[RunDocument] = [store.run(found)] if found.startswith("r") else store.runs(found)
     if not runs:
         raise UsageError(f"the sweep {found} has no finished run, so there is nothing to compare")
     return Side(found, runs, store.sweep(runs[0]["sweep_id"]).accuracy)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from loadgen.errors import NotFoundError
 
 if TYPE_CHECKING:
+    from loadgen.analysis.document.run import RunDocument
     from loadgen.store.repository import Store
     from loadgen.store.rows import SweepRow
 
@@ -27,8 +28,8 @@ def full_id(store: "Store", given: str) -> str:
     if named:
         return _one_of(named, given, store)
     if given.startswith("r"):
-        run_id: str = store.run(given)["run_id"]
-        return run_id
+        run: RunDocument = store.run(given)
+        return run["run_id"]
     if given.startswith("g"):
         return str(store.group(given)[0].group_id)
     return store.sweep(given).sweep_id

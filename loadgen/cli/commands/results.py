@@ -69,7 +69,7 @@ def show(terminal: Terminal, id: options.AnyId, as_json: options.Json = False) -
             show_stored_group(store, found, as_json=as_json)
             return
         if found.startswith("r"):
-            document = store.run(found)
+            document: RunDocument = store.run(found)
             if as_json:
                 show_json(run_document(store.sweep(document["sweep_id"]), document))
             else:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -26,7 +25,7 @@ class PredictedStudy:
     prediction: Prediction
     has_accuracy: bool = False  # which needs a server that replies
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """One entry of `predictions`."""
         done = self.prediction
         return {

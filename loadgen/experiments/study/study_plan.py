@@ -6,7 +6,6 @@ A figure that is not known beforehand is None, and null in JSON.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any
 
 from loadgen.errors import ModelError
 from loadgen.experiments.estimate import sum_known
@@ -38,7 +37,7 @@ class PointPlan:
             return 0.0
         return None if self.duration.seconds is None else self.runs * self.duration.seconds
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """One entry of `points`."""
         is_run = self.runs > 0
         return {
@@ -121,7 +120,7 @@ class VariantPlan:
         """Whether its time is a lower bound rather than an estimate."""
         return any(each.runs and each.duration.basis == "bound" for each in self.points)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """One entry of `servers`."""
         return {
             "label": self.variant.label,
@@ -200,7 +199,7 @@ class StudyPlan:
         """Whether any time in it is a lower bound."""
         return any(each.is_bound for each in self.servers)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The plan as `study plan --json` shows it. A total is null if a part of it is not known; `known_s` is the rest."""
         return {
             "schema_version": 1,

@@ -1,6 +1,7 @@
 """What running a study would do and take, before it runs."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def own_study(folder: Path, text: str) -> str:
 
 @pytest.mark.parametrize("name", study_names())
 def test_every_study_has_a_plan(name: str) -> None:
-    plan = planned(name).to_json()
+    plan: Any = planned(name).to_json()
     assert plan["needs_server"] == (name not in ("table1", "fig01"))
     assert plan["points"] == sum(len(server["points"]) for server in plan["servers"])
     for server in plan["servers"]:
@@ -62,7 +63,7 @@ def test_every_study_has_a_plan(name: str) -> None:
     ],
 )
 def test_a_time_that_is_not_known_is_null_with_the_reason(name: str, why: str) -> None:
-    plan = planned(name).to_json()
+    plan: Any = planned(name).to_json()
     assert plan["estimated_s"] is None
     assert plan["gpu_hours"] is None
     assert {server["unknown"] for server in plan["servers"]} - {None} == {why}
