@@ -24,7 +24,6 @@ from loadgen.load.body import RequestForm
 from loadgen.load.schedule import build
 from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
 from loadgen.load.spec import RunSpec
-from loadgen.servers.simulator.options import SimulatorOptions
 from loadgen.servers.simulator.process import SimulatorProcess
 
 pytestmark = pytest.mark.loopback
@@ -37,18 +36,6 @@ def _real_processes() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(worker_process, "_start_process", START_PROCESS)
         yield
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[SimulatorProcess]:
-    with SimulatorProcess(SimulatorOptions(ttft_s=0.05, gap_s=0.01)) as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[Workers]:
-    with Workers() as process:
-        yield process
 
 
 def task(port: int, shape: LoadShape, requests: int, output_tokens: int = 5, **options: Any) -> Task:
@@ -64,9 +51,9 @@ def first_arrivals(recording: Recording) -> np.ndarray[Any, np.dtype[np.int64]]:
     return records.arrival_ns[records.arrival_start[:-1]]
 
 
-def test_a_hundred_streams_agree_with_the_servers_truth(simulator: SimulatorProcess, worker: Workers) -> None:
+def test_a_hundred_streams_agree_with_the_servers_truth(simulator: SimulatorProcess, workers: Workers) -> None:
     simulator.reset_truth()
-    recording = worker.run(task(simulator.port, ClosedLoop(100), 200, output_tokens=50))
+    recording = workers.run(task(simulator.port, ClosedLoop(100), 200, output_tokens=50))
     records = recording.records
     assert recording.client.stamp_source == "kernel"
     assert set(records.outcome) == {Outcome.OK}
@@ -78,8 +65,8 @@ def test_a_hundred_streams_agree_with_the_servers_truth(simulator: SimulatorProc
     assert np.median(ttft_ms) == pytest.approx(np.median(true_ttft_ms), abs=0.3)
 
 
-def test_records_are_complete_and_in_order(simulator: SimulatorProcess, worker: Workers) -> None:
-    recording = worker.run(task(simulator.port, ClosedLoop(3), 9))
+def test_records_are_complete_and_in_order(simulator: SimulatorProcess, workers: Workers) -> None:
+    recording = workers.run(task(simulator.port, ClosedLoop(3), 9))
     records = recording.records
     assert records.index.tolist() == list(range(9))
     assert set(records.output_tokens) == {5}
@@ -102,35 +89,35 @@ def test_records_are_complete_and_in_order(simulator: SimulatorProcess, worker: 
         assert records.due_ns[rows[1:]].tolist() == records.end_ns[rows[:-1]].tolist()
 
 
-def test_an_open_loop_counts_from_the_intended_moment(simulator: SimulatorProcess, worker: Workers) -> None:
+def test_an_open_loop_counts_from_the_intended_moment(simulator: SimulatorProcess, workers: Workers) -> None:
     planned = task(simulator.port, OpenLoop(50.0, "constant"), 25)
-    records = worker.run(planned).records
+    records = workers.run(planned).records
     assert records.start_ns.tolist() == records.due_ns.tolist() == [20_000_000 * index for index in range(25)]
     late_ms = (records.sent_ns - records.due_ns) / 1e6
     assert np.all(late_ms >= 0)
     assert np.median(late_ms) < 1.0  # an event loop's own timers would be late by up to one
 
 
-def test_a_wave_is_due_at_once(simulator: SimulatorProcess, worker: Workers) -> None:
-    recording = worker.run(task(simulator.port, Wave(8), 8))
+def test_a_wave_is_due_at_once(simulator: SimulatorProcess, workers: Workers) -> None:
+    recording = workers.run(task(simulator.port, Wave(8), 8))
     assert recording.records.due_ns.tolist() == [0] * 8
     assert recording.client.peak_in_flight == 8
 
 
-def test_progress_is_told(simulator: SimulatorProcess, worker: Workers) -> None:
+def test_progress_is_told(simulator: SimulatorProcess, workers: Workers) -> None:
     heard: list[Progress] = []
-    worker.run(task(simulator.port, ClosedLoop(2), 12), heard.append)
+    workers.run(task(simulator.port, ClosedLoop(2), 12), heard.append)
     assert heard[-1].done == heard[-1].planned == 12
     assert heard[-1].failed == heard[-1].in_flight == 0
     assert len(heard) >= 2
 
 
-def test_drain_finishes_what_is_in_flight(simulator: SimulatorProcess, worker: Workers) -> None:
+def test_drain_finishes_what_is_in_flight(simulator: SimulatorProcess, workers: Workers) -> None:
     def drain_after_four(progress: Progress) -> None:
         if progress.done >= 4:
-            worker.drain()
+            workers.drain()
 
-    recording = worker.run(task(simulator.port, ClosedLoop(4), 400, output_tokens=10), drain_after_four)
+    recording = workers.run(task(simulator.port, ClosedLoop(4), 400, output_tokens=10), drain_after_four)
     counts = np.bincount(recording.records.outcome, minlength=9)
     assert recording.interrupted
     assert counts[Outcome.OK] >= 4
@@ -138,56 +125,56 @@ def test_drain_finishes_what_is_in_flight(simulator: SimulatorProcess, worker: W
     assert np.all(recording.records.sent_ns[recording.records.outcome == Outcome.DROPPED] == MISSING)
 
 
-def test_an_order_that_comes_late_does_not_hit_the_next_run(simulator: SimulatorProcess, worker: Workers) -> None:
-    worker.run(task(simulator.port, ClosedLoop(1), 1))
-    worker.drain()
-    worker.stop()
-    recording = worker.run(task(simulator.port, ClosedLoop(1), 3))
+def test_an_order_that_comes_late_does_not_hit_the_next_run(simulator: SimulatorProcess, workers: Workers) -> None:
+    workers.run(task(simulator.port, ClosedLoop(1), 1))
+    workers.drain()
+    workers.stop()
+    recording = workers.run(task(simulator.port, ClosedLoop(1), 3))
     assert not recording.interrupted
     assert set(recording.records.outcome) == {Outcome.OK}
 
 
-def test_stop_keeps_what_finished(simulator: SimulatorProcess, worker: Workers) -> None:
+def test_stop_keeps_what_finished(simulator: SimulatorProcess, workers: Workers) -> None:
     def stop_after_half_a_second(progress: Progress) -> None:
         if progress.elapsed_s > 0.5:
-            worker.stop()
+            workers.stop()
 
-    recording = worker.run(task(simulator.port, Wave(2), 2, output_tokens=3000), stop_after_half_a_second)
+    recording = workers.run(task(simulator.port, Wave(2), 2, output_tokens=3000), stop_after_half_a_second)
     assert recording.client.wall_s < 15  # the answers would have taken half a minute
     assert set(recording.records.outcome) == {Outcome.CANCELLED}
     assert len(recording.records[0].arrival_ns) > 10
 
 
-def test_a_timeout_keeps_what_arrived(simulator: SimulatorProcess, worker: Workers) -> None:
-    records = worker.run(task(simulator.port, ClosedLoop(1), 1, output_tokens=500, request_timeout_s=0.5)).records
+def test_a_timeout_keeps_what_arrived(simulator: SimulatorProcess, workers: Workers) -> None:
+    records = workers.run(task(simulator.port, ClosedLoop(1), 1, output_tokens=500, request_timeout_s=0.5)).records
     assert records[0].outcome is Outcome.TIMEOUT
     assert len(records[0].arrival_ns) > 10
 
 
-def test_nobody_listening_is_an_outcome_of_each_request(worker: Workers) -> None:
+def test_nobody_listening_is_an_outcome_of_each_request(workers: Workers) -> None:
     with SimulatorProcess() as gone:
         port = gone.port
-    records = worker.run(task(port, ClosedLoop(2), 6)).records
+    records = workers.run(task(port, ClosedLoop(2), 6)).records
     assert set(records.outcome) == {Outcome.CONNECT_ERROR}
     assert "refused" in (records.detail[0] or "")
     assert set(records.first_byte_ns) == {MISSING}
 
 
-def test_an_unknown_host_is_one_sentence(worker: Workers) -> None:
+def test_an_unknown_host_is_one_sentence(workers: Workers) -> None:
     planned = task(1, ClosedLoop(1), 1)
     lost = Task(Target("http", "no-such-host.invalid", 80, "/"), planned.schedule, planned.shape)
     with pytest.raises(EngineError, match=r"cannot resolve no-such-host\.invalid"):
-        worker.run(lost)
-    assert worker.pids  # and the worker lives on
+        workers.run(lost)
+    assert workers.pids  # and the worker lives on
     with SimulatorProcess() as simulator:
-        assert set(worker.run(task(simulator.port, ClosedLoop(1), 1)).records.outcome) == {Outcome.OK}
+        assert set(workers.run(task(simulator.port, ClosedLoop(1), 1)).records.outcome) == {Outcome.OK}
 
 
 def test_a_killed_worker_leaves_every_request_accounted_for(simulator: SimulatorProcess) -> None:
-    with Workers() as worker:
-        recording = worker.run(
+    with Workers() as workers:
+        recording = workers.run(
             task(simulator.port, ClosedLoop(1), 4, output_tokens=500),
-            lambda progress: os.kill(worker.pids[0], signal.SIGKILL),
+            lambda progress: os.kill(workers.pids[0], signal.SIGKILL),
         )
     assert recording.records.index.tolist() == [0, 1, 2, 3]
     assert set(recording.records.outcome) <= {Outcome.CANCELLED, Outcome.DROPPED}
@@ -228,10 +215,10 @@ import sys, time
 from tests.engine.test_worker import task
 from loadgen.engine.workers import Workers
 from loadgen.load.shapes import ClosedLoop
-worker = Workers()
-worker.run(task(int(sys.argv[1]), ClosedLoop(1), 1))
-print(worker.pids[0], flush=True)
+workers = Workers()
+workers.run(task(int(sys.argv[1]), ClosedLoop(1), 1))
+print(workers.pids[0], flush=True)
 if sys.argv[2] == "1":
-    worker.run(task(int(sys.argv[1]), ClosedLoop(2), 10_000))
+    workers.run(task(int(sys.argv[1]), ClosedLoop(2), 10_000))
 time.sleep(60)
 """

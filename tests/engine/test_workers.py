@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,23 +17,10 @@ from loadgen.engine.worker import Worker
 from loadgen.engine.workers import Workers
 from loadgen.errors import EngineError, UsageError
 from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
-from loadgen.servers.simulator.options import SimulatorOptions
 from loadgen.servers.simulator.process import SimulatorProcess
 from tests.engine.test_worker import task
 
 pytestmark = pytest.mark.loopback
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[SimulatorProcess]:
-    with SimulatorProcess(SimulatorOptions(ttft_s=0.05, gap_s=0.01)) as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def workers() -> Iterator[Workers]:
-    with Workers() as processes:
-        yield processes
 
 
 def test_a_closed_loop_is_one_run_of_all_its_callers(simulator: SimulatorProcess, workers: Workers) -> None:

@@ -122,12 +122,6 @@ def simulator() -> Iterator[SimulatorProcess]:
         yield process
 
 
-@pytest.fixture(scope="module")
-def worker() -> Iterator[Workers]:
-    with Workers() as process:
-        yield process
-
-
 def task(
     port: int, fault: str, endpoint: Endpoint, requests: int, timeout_s: float = 5.0, input_tokens: int = 8
 ) -> Task:
@@ -144,11 +138,11 @@ def task(
 
 
 def measured(
-    simulator: SimulatorProcess, worker: Workers, fault: str, endpoint: Endpoint = "completions"
+    simulator: SimulatorProcess, workers: Workers, fault: str, endpoint: Endpoint = "completions"
 ) -> tuple[RequestRecord, TruthRequest]:
     """One request, and the truth of it."""
     simulator.reset_truth()
-    record = worker.run(task(simulator.port, fault, endpoint, 1)).records[0]
+    record = workers.run(task(simulator.port, fault, endpoint, 1)).records[0]
     (truth,) = simulator.truth()["requests"]
     return record, truth
 
@@ -164,11 +158,11 @@ def test_every_fault_has_its_row() -> None:
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("fault", EXPECTED)
 def test_a_fault_ends_as_it_should(
-    simulator: SimulatorProcess, worker: Workers, fault: str, endpoint: Endpoint
+    simulator: SimulatorProcess, workers: Workers, fault: str, endpoint: Endpoint
 ) -> None:
     expected = EXPECTED[fault]
     simulator.reset_truth()
-    recording: Recording = worker.run(task(simulator.port, fault, endpoint, 2, expected.timeout_s))
+    recording: Recording = workers.run(task(simulator.port, fault, endpoint, 2, expected.timeout_s))
     for record in (recording.records[0], recording.records[1]):
         assert record.outcome is expected.outcome, record.detail
         assert expected.words in (record.detail or "")
@@ -189,9 +183,9 @@ def test_a_fault_ends_as_it_should(
             assert (record.arrival_ns[0] - record.start_ns) / 1e6 >= true_ttft_ms - 0.2
 
 
-def test_a_role_alone_is_the_first_byte_and_not_the_first_token(simulator: SimulatorProcess, worker: Workers) -> None:
+def test_a_role_alone_is_the_first_byte_and_not_the_first_token(simulator: SimulatorProcess, workers: Workers) -> None:
     for endpoint in ENDPOINTS:
-        record, truth = measured(simulator, worker, "early-role", endpoint)
+        record, truth = measured(simulator, workers, "early-role", endpoint)
         assert record.start_ns is not None
         assert record.first_byte_ns is not None
         true_ttft_ms = (truth["sent_ns"][0] - truth["arrival_ns"]) / 1e6
@@ -200,38 +194,38 @@ def test_a_role_alone_is_the_first_byte_and_not_the_first_token(simulator: Simul
 
 
 def test_merged_tokens_have_a_long_chunk_gap_and_say_how_many_they_are(
-    simulator: SimulatorProcess, worker: Workers
+    simulator: SimulatorProcess, workers: Workers
 ) -> None:
-    record, truth = measured(simulator, worker, "merged-tokens")
+    record, truth = measured(simulator, workers, "merged-tokens")
     assert record.arrival_tokens.tolist() == [1, 3, 3, 1]
     assert not record.arrival_coalesced.any()
     sent_ns = np.unique(truth["sent_ns"])
     assert gaps_ms(record) == pytest.approx([float(gap) for gap in np.diff(sent_ns) / 1e6], abs=1.0)
 
 
-def test_joined_chunks_share_a_stamp_and_are_marked(simulator: SimulatorProcess, worker: Workers) -> None:
-    record, _ = measured(simulator, worker, "joined-chunks")
+def test_joined_chunks_share_a_stamp_and_are_marked(simulator: SimulatorProcess, workers: Workers) -> None:
+    record, _ = measured(simulator, workers, "joined-chunks")
     assert record.arrival_coalesced.tolist() == [False, False, True, True, False, True, True, False]
     assert gaps_ms(record)[1:3] == [0.0, 0.0]
 
 
 @pytest.mark.parametrize(("fault", "words"), ENDLESS.items())
-def test_an_answer_without_end_is_given_up_before_it_fills_the_memory(worker: Workers, fault: str, words: str) -> None:
+def test_an_answer_without_end_is_given_up_before_it_fills_the_memory(workers: Workers, fault: str, words: str) -> None:
     with SimulatorProcess(SimulatorOptions(ttft_s=0.0, gap_s=0.0)) as quick:
-        recording = worker.run(task(quick.port, fault, "completions", 2, timeout_s=20.0))
+        recording = workers.run(task(quick.port, fault, "completions", 2, timeout_s=20.0))
     for record in (recording.records[0], recording.records[1]):
         assert record.outcome is Outcome.BAD_RESPONSE, record.detail
         assert words in (record.detail or "")
     assert recording.client.wall_s < 20
 
 
-def test_an_endless_stream_ends_with_the_timeout(simulator: SimulatorProcess, worker: Workers) -> None:
-    recording = worker.run(task(simulator.port, "endless-stream", "chat", 1, timeout_s=0.4))
+def test_an_endless_stream_ends_with_the_timeout(simulator: SimulatorProcess, workers: Workers) -> None:
+    recording = workers.run(task(simulator.port, "endless-stream", "chat", 1, timeout_s=0.4))
     assert recording.records[0].outcome is Outcome.TIMEOUT
     assert len(recording.records[0].arrival_ns) > TOKENS
 
 
-def test_an_early_refusal_of_a_large_body_is_the_outcome(simulator: SimulatorProcess, worker: Workers) -> None:
-    recording = worker.run(task(simulator.port, "early-refusal", "completions", 3, input_tokens=1_000_000))
+def test_an_early_refusal_of_a_large_body_is_the_outcome(simulator: SimulatorProcess, workers: Workers) -> None:
+    recording = workers.run(task(simulator.port, "early-refusal", "completions", 3, input_tokens=1_000_000))
     for record in (recording.records[index] for index in range(3)):
         assert (record.outcome, record.http_status) == (Outcome.HTTP_ERROR, 413), record.detail

@@ -1,35 +1,24 @@
 """Limits through the real engine against a server that enforces them, by minutes of a part of a second."""
 
-import time
-from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
 from loadgen.engine.drive.driver import Progress
-from loadgen.engine.measurement import Task
 from loadgen.engine.records.record import MISSING, Outcome
-from loadgen.engine.wire.target import Target
 from loadgen.engine.workers import Workers
-from loadgen.load.body import RequestForm
 from loadgen.load.rate_limits import UNLIMITED, RateLimits
-from loadgen.load.schedule import build
-from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
-from loadgen.load.spec import RunSpec
+from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
+from tests.engine.test_worker import task as any_task
 
 pytestmark = pytest.mark.loopback
 
 TOKENS, MINUTE_S = 8 + 3, 0.5
 BY_REQUESTS = RateLimits(requests_per_minute=20, minute_s=MINUTE_S)
 BY_TOKENS = RateLimits(tokens_per_minute=20 * TOKENS, minute_s=MINUTE_S)
-
-
-@pytest.fixture
-def workers() -> Iterator[Workers]:
-    with Workers() as processes:
-        yield processes
 
 
 def server(limits: RateLimits = UNLIMITED, **options: Any) -> SimulatorProcess:
@@ -44,12 +33,7 @@ def server(limits: RateLimits = UNLIMITED, **options: Any) -> SimulatorProcess:
     return SimulatorProcess(limited)
 
 
-def task(port: int, shape: LoadShape, requests: int, **options: Any) -> Task:
-    spec = RunSpec("http://127.0.0.1/v1", "simulated-moe", shape, input_tokens=8, output_tokens=3)
-    schedule = build(
-        spec, requests, prompt_seed=f"test/{time.monotonic_ns()}", form=RequestForm("vllm", ("token_ids",))
-    )
-    return Task(Target("http", "127.0.0.1", port, "/v1/completions"), schedule, shape, **options)
+task = partial(any_task, output_tokens=3)
 
 
 @pytest.mark.parametrize("limits", [BY_REQUESTS, BY_TOKENS])
