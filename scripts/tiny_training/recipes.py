@@ -3,15 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from transformers import (
-    Blip2Config,
-    Blip2QFormerConfig,
-    Blip2VisionConfig,
-    DeepseekV2Config,
-    LlamaConfig,
-    MixtralConfig,
-    PretrainedConfig,
-)
+import transformers
 
 from tiny_training import pictures
 from tiny_training.network import ROPE_BASE
@@ -26,7 +18,7 @@ class Recipe:
 
     name: str
     title: str
-    config: Callable[[], PretrainedConfig]
+    config: Callable[[], transformers.PretrainedConfig]
     balancing: float = 0.0
     router_spread: float = 0.02  # standard deviation of the router's first weights
     sees: bool = False  # whether it is trained on questions about pictures
@@ -46,9 +38,9 @@ def _shared(hidden_size: int) -> dict[str, object]:
     }
 
 
-def mixtral() -> PretrainedConfig:
+def mixtral() -> transformers.PretrainedConfig:
     """8 experts, 2 of them for each token, grouped-query attention."""
-    return MixtralConfig(
+    return transformers.MixtralConfig(
         intermediate_size=64,
         num_hidden_layers=4,
         num_attention_heads=4,
@@ -61,9 +53,9 @@ def mixtral() -> PretrainedConfig:
     )
 
 
-def deepseek() -> PretrainedConfig:
+def deepseek() -> transformers.PretrainedConfig:
     """One dense layer, then 16 routed experts beside a shared one; latent attention of the only size vLLM's CPU kernels know."""
-    return DeepseekV2Config(
+    return transformers.DeepseekV2Config(
         intermediate_size=128,
         moe_intermediate_size=64,
         num_hidden_layers=3,
@@ -87,9 +79,9 @@ def deepseek() -> PretrainedConfig:
     )
 
 
-def small_draft() -> PretrainedConfig:
+def small_draft() -> transformers.PretrainedConfig:
     """One dense layer: too shallow to look anything up."""
-    return LlamaConfig(
+    return transformers.LlamaConfig(
         intermediate_size=128,
         num_hidden_layers=1,
         num_attention_heads=2,
@@ -99,9 +91,9 @@ def small_draft() -> PretrainedConfig:
     )
 
 
-def large_draft() -> PretrainedConfig:
+def large_draft() -> transformers.PretrainedConfig:
     """Two dense layers of the experts' width."""
-    return LlamaConfig(
+    return transformers.LlamaConfig(
         intermediate_size=256,
         num_hidden_layers=2,
         num_attention_heads=4,
@@ -111,15 +103,15 @@ def large_draft() -> PretrainedConfig:
     )
 
 
-def vision() -> PretrainedConfig:
+def vision() -> transformers.PretrainedConfig:
     """A Mixtral behind the encoder and the Q-Former of BLIP-2, which gives it one embedding for each place of a picture."""
     text = {**_shared(64), "vocab_size": len(pictures.TOKENS), "tie_word_embeddings": True}
     tower = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    return Blip2Config(
-        vision_config=Blip2VisionConfig(
+    return transformers.Blip2Config(
+        vision_config=transformers.Blip2VisionConfig(
             image_size=pictures.SIDE_PIXELS, patch_size=pictures.PATCH_PIXELS, initializer_range=0.02, **tower
         ),
-        qformer_config=Blip2QFormerConfig(
+        qformer_config=transformers.Blip2QFormerConfig(
             vocab_size=1,
             max_position_embeddings=1,
             cross_attention_frequency=1,
@@ -127,7 +119,7 @@ def vision() -> PretrainedConfig:
             attention_probs_dropout_prob=0.0,
             **tower,
         ),
-        text_config=MixtralConfig(
+        text_config=transformers.MixtralConfig(
             architectures=["MixtralForCausalLM"],
             intermediate_size=16,
             num_hidden_layers=2,

@@ -9,32 +9,23 @@ import pytest
 from loadgen.engine.drive.driver import Plan, Wiring
 from loadgen.engine.measurement import driver_class
 from loadgen.engine.wire.target import Target
+from loadgen.load import shapes
 from loadgen.load.arrivals import Ramp, TraceSource
 from loadgen.load.schedule import Schedule
-from loadgen.load.shapes import (
-    SHAPES,
-    ClosedLoop,
-    LoadShape,
-    OpenLoop,
-    ShapeDocument,
-    Wave,
-    shape_from_json,
-    value_in_json,
-)
 
 
 @pytest.mark.parametrize(
     ("shape", "requests", "expected"),
     [
-        (ClosedLoop(16), 64, 16),
-        (ClosedLoop(16), 4, 4),
-        (Wave(32), 32, 32),
-        (OpenLoop(1.0), 64, 16),
-        (OpenLoop(100.0), 1000, 200),
-        (OpenLoop(100.0), 50, 50),
+        (shapes.ClosedLoop(16), 64, 16),
+        (shapes.ClosedLoop(16), 4, 4),
+        (shapes.Wave(32), 32, 32),
+        (shapes.OpenLoop(1.0), 64, 16),
+        (shapes.OpenLoop(100.0), 1000, 200),
+        (shapes.OpenLoop(100.0), 50, 50),
     ],
 )
-def test_the_driver_opens_as_many_as_were_counted(shape: LoadShape, requests: int, expected: int) -> None:
+def test_the_driver_opens_as_many_as_were_counted(shape: shapes.LoadShape, requests: int, expected: int) -> None:
     lengths = np.ones(requests, np.int32)
     schedule = Schedule(bodies=(b"{}",) * requests, prompt_tokens=lengths, output_tokens=lengths, offsets_ns=None)
     plan = Plan(Target("http", "127.0.0.1", 9, "/"), schedule, shape)
@@ -44,40 +35,42 @@ def test_the_driver_opens_as_many_as_were_counted(shape: LoadShape, requests: in
 
 
 def test_without_a_number_of_requests_the_shape_decides() -> None:
-    assert ClosedLoop(16).connections() == 16
+    assert shapes.ClosedLoop(16).connections() == 16
 
 
-SAMPLES: list[LoadShape] = [
-    ClosedLoop(16),
-    Wave(32),
-    OpenLoop(2.0, "gamma", 0.5, Ramp(9.0, 4.0, "exponential"), max_in_flight=3),
-    OpenLoop(2.0, "trace", trace=TraceSource("t.csv", "ab", 0.5, skipped_rows=1, first_skipped="line 3 is empty")),
+SAMPLES: list[shapes.LoadShape] = [
+    shapes.ClosedLoop(16),
+    shapes.Wave(32),
+    shapes.OpenLoop(2.0, "gamma", 0.5, Ramp(9.0, 4.0, "exponential"), max_in_flight=3),
+    shapes.OpenLoop(
+        2.0, "trace", trace=TraceSource("t.csv", "ab", 0.5, skipped_rows=1, first_skipped="line 3 is empty")
+    ),
 ]
 
 
 @pytest.mark.parametrize("shape", SAMPLES, ids=lambda shape: shape.label)
-def test_a_shape_reads_back_its_json(shape: LoadShape) -> None:
+def test_a_shape_reads_back_its_json(shape: shapes.LoadShape) -> None:
     document = shape.to_json()
-    assert shape_from_json(json.loads(json.dumps(document))) == shape
-    assert value_in_json(document) == getattr(shape, shape.value_key)
+    assert shapes.shape_from_json(json.loads(json.dumps(document))) == shape
+    assert shapes.value_in_json(document) == getattr(shape, shape.value_key)
     with pytest.raises(TypeError):  # it would be another load
-        shape_from_json(document | {"pause_s": 5.0})
+        shapes.shape_from_json(document | {"pause_s": 5.0})
 
 
 def test_every_shape_has_a_sample_and_a_name_of_its_own() -> None:
-    assert {shape.kind for shape in SAMPLES} == set(SHAPES)
+    assert {shape.kind for shape in SAMPLES} == set(shapes.SHAPES)
     for name in ("value_key", "axis_label", "column_label"):
-        assert len({getattr(shape, name) for shape in SHAPES.values()}) == len(SHAPES)
+        assert len({getattr(shape, name) for shape in shapes.SHAPES.values()}) == len(shapes.SHAPES)
 
 
 def test_a_kind_of_a_later_version_is_named() -> None:
     with pytest.raises(KeyError, match="'zigzag'"):
-        shape_from_json({"kind": "zigzag"})
+        shapes.shape_from_json({"kind": "zigzag"})
 
 
 def test_every_shape_has_a_type_for_its_json() -> None:
-    kinds = [get_args(get_type_hints(each)["kind"]) for each in get_args(ShapeDocument)]
-    assert sorted(kinds) == sorted((kind,) for kind in SHAPES)
-    by_kind = {kind: each for (kind,), each in zip(kinds, get_args(ShapeDocument), strict=True)}
+    kinds = [get_args(get_type_hints(each)["kind"]) for each in get_args(shapes.ShapeDocument)]
+    assert sorted(kinds) == sorted((kind,) for kind in shapes.SHAPES)
+    by_kind = {kind: each for (kind,), each in zip(kinds, get_args(shapes.ShapeDocument), strict=True)}
     for shape in SAMPLES:
         assert set(shape.to_json()) <= set(get_type_hints(by_kind[shape.kind]))

@@ -5,15 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Self
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich import progress
 
 from loadgen.cli.console.terminal import Terminal, stderr
 
@@ -29,15 +21,15 @@ class LiveLine:
     def __init__(
         self,
         terminal: Terminal,
-        *columns: ProgressColumn,
+        *columns: progress.ProgressColumn,
         plain_every_s: float = PLAIN_EVERY_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._terminal = terminal
         self._console = stderr()
-        self._live: Progress | None = None
+        self._live: progress.Progress | None = None
         if self._console.is_terminal and not terminal.quiet:
-            self._live = Progress(*columns, console=self._console, transient=True, refresh_per_second=5)
+            self._live = progress.Progress(*columns, console=self._console, transient=True, refresh_per_second=5)
         self._plain_every_s = plain_every_s
         self._clock = clock
         self._last_plain_s = clock()
@@ -59,7 +51,12 @@ class StartProgress(LiveLine):
     """Shows the stages of one start of a server; without a terminal each stage at once."""
 
     def __init__(self, terminal: Terminal, name: str) -> None:
-        super().__init__(terminal, SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+        super().__init__(
+            terminal,
+            progress.SpinnerColumn(),
+            progress.TextColumn("{task.description}", markup=False),
+            progress.TimeElapsedColumn(),
+        )
         self._name = name
         self._began_s = self._last_plain_s
         self._stage = ""
@@ -82,10 +79,10 @@ class CountProgress(LiveLine):
     def __init__(self, terminal: Terminal, name: str, total: int, things: str) -> None:
         super().__init__(
             terminal,
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=16),
-            MofNCompleteColumn(),
-            TextColumn(things),
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(bar_width=16),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn(things),
         )
         self._name, self._things = name, things
         if self._live is not None:

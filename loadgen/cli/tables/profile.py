@@ -10,15 +10,8 @@ from rich.text import Text
 
 from loadgen.cli.tables.style import facts_table, plain_table, words
 from loadgen.moe.placement import Parallelism
+from loadgen.servers.profiles import facts
 from loadgen.servers.profiles.checks import CheckedProfile
-from loadgen.servers.profiles.facts import (
-    GpuShare,
-    MemoryFacts,
-    ModelFacts,
-    NoMemoryFacts,
-    PaperRow,
-    ProfileFacts,
-)
 from loadgen.servers.profiles.memory_fit import GB, gigabytes
 from loadgen.servers.profiles.schema import ServerProfile
 
@@ -59,7 +52,7 @@ def checked_table(results: Iterable[CheckedProfile]) -> RenderableType:
     return table
 
 
-def profile_facts(document: ProfileFacts) -> Iterator[RenderableType]:
+def profile_facts(document: facts.ProfileFacts) -> Iterator[RenderableType]:
     """Everything of one profile: what it says, its command, its memory, its model."""
     profile = document["profile"]
     yield Text.assemble((profile["name"], "bold"), f" · {profile.get('description', '')}")
@@ -101,7 +94,7 @@ def _plain(value: object) -> str:
     return str(value)
 
 
-def _memory(memory: MemoryFacts | NoMemoryFacts) -> RenderableType:
+def _memory(memory: facts.MemoryFacts | facts.NoMemoryFacts) -> RenderableType:
     if "layout" not in memory:
         return Text(memory["problem"], style="red")
     rows = [
@@ -120,7 +113,7 @@ def _memory(memory: MemoryFacts | NoMemoryFacts) -> RenderableType:
     return Group(_pairs(rows), *remarks)
 
 
-def _model(model: ModelFacts) -> Iterator[RenderableType]:
+def _model(model: facts.ModelFacts) -> Iterator[RenderableType]:
     experts, attention = model["experts"], model["attention"]
     yield Text(f"\nmodel {model['name'] or model['family']}", style="bold")
     rows = [
@@ -155,7 +148,7 @@ def _model(model: ModelFacts) -> Iterator[RenderableType]:
         yield Text(f"note: {note}", style="dim")
 
 
-def _by_kind(model: ModelFacts) -> RenderableType:
+def _by_kind(model: facts.ModelFacts) -> RenderableType:
     table = _table("parameters", "total", "", "active", "", numbers_from=1)
     totals = model["parameters"]
     for kind, counts in model["parameters_by_kind"].items():
@@ -171,14 +164,14 @@ def _by_kind(model: ModelFacts) -> RenderableType:
     return table
 
 
-def _distinct(model: ModelFacts, experts: dict[str, int]) -> RenderableType:
+def _distinct(model: facts.ModelFacts, experts: dict[str, int]) -> RenderableType:
     read = model["distinct_experts_per_step"]
     table = _table("sequences in a step", *read, numbers_from=1)
     table.add_row(f"experts read, of {experts['experts']}", *(f"{count:.1f}" for count in read.values()))
     return table
 
 
-def _per_gpu(rows: Iterable[GpuShare]) -> RenderableType:
+def _per_gpu(rows: Iterable[facts.GpuShare]) -> RenderableType:
     table = _table("on each GPU", "bf16 GB", "fp8 GB", "int4 GB", "KV bf16", "KV fp8", numbers_from=1)
     for row in rows:
         weights, cache = row["weights_bytes"], row["kv_cache_bytes_per_token"]
@@ -190,7 +183,7 @@ def _per_gpu(rows: Iterable[GpuShare]) -> RenderableType:
     return table
 
 
-def _paper(paper: PaperRow) -> RenderableType:
+def _paper(paper: facts.PaperRow) -> RenderableType:
     table = _table(f"Table 1 of the paper: {paper['title']}", "paper", "real", "off by", "", numbers_from=1)
     for figure in paper["figures"]:
         agrees = figure["agrees"]

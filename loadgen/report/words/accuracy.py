@@ -6,14 +6,7 @@ from dataclasses import dataclass
 from loadgen.report.format import ANSWERS, MISSING_FIGURE, number, plural, timestamp
 from loadgen.report.points import Table
 from loadgen.store.rows import AccuracyRow
-from loadgen.study.accuracy import (
-    AccuracyDifference,
-    MeanAccuracy,
-    accuracy_differences,
-    by_task,
-    newest_results,
-    standard_error,
-)
+from loadgen.study import accuracy
 from loadgen.study.measured import PROVENANCE_LABELS
 
 _COLUMNS = ("task", "metric", "value", "± standard error", "questions", "shots", "tool", "measured")
@@ -27,7 +20,7 @@ def accuracy_value(row: AccuracyRow) -> str:
 
 def _error(row: AccuracyRow) -> str:
     """The tool's standard error; an estimate, marked with ≈, where it is 0 because all replies are right, or all wrong."""
-    error = standard_error(row)
+    error = accuracy.standard_error(row)
     if row.standard_error is None or error is None:
         return MISSING_FIGURE
     return f"{'' if row.standard_error else '≈'}{error:.3f}"
@@ -37,7 +30,7 @@ def accuracy_table(rows: Sequence[AccuracyRow]) -> Table | None:
     """Each result as it was found, the newest of each task and metric; None without any."""
     if not rows:
         return None
-    newest = newest_results(rows)
+    newest = accuracy.newest_results(rows)
     return Table(
         _COLUMNS,
         tuple(
@@ -58,7 +51,7 @@ def accuracy_table(rows: Sequence[AccuracyRow]) -> Table | None:
 
 def accuracy_note(rows: Sequence[AccuracyRow], sweep_id: str | None) -> str:
     """Return a note on where results come from; empty if they are the sweep's own, of a model of full size."""
-    newest = newest_results(rows)
+    newest = accuracy.newest_results(rows)
     words = []
     if any(row.sweep_id != sweep_id for row in newest):
         words.append("Evaluations on the same server count, also those of another start of it.")
@@ -95,16 +88,16 @@ def accuracy_comparison(
     title = f"Accuracy of {name_b} against {name_a}"
     if not rows_a or not rows_b:
         return AccuracyComparison(title, None, f"{name_b if rows_a else name_a} was not evaluated.")
-    found = accuracy_differences(rows_a, rows_b)
+    found = accuracy.accuracy_differences(rows_a, rows_b)
     compared = {task for each in found for task in each.tasks}
-    left_out = [task for task in {**by_task(rows_a), **by_task(rows_b)} if task not in compared]
+    left_out = [task for task in {**accuracy.by_task(rows_a), **accuracy.by_task(rows_b)} if task not in compared]
     note = f"Not compared, since not asked of both in the same way: {', '.join(left_out)}." if left_out else ""
     columns = ("task", name_a, name_b, "difference", "95 % interval", "")
     table = Table(columns, tuple(_difference_row(each) for each in found)) if found else None
     return AccuracyComparison(title, table, note)
 
 
-def _difference_row(each: AccuracyDifference) -> tuple[str, ...]:
+def _difference_row(each: accuracy.AccuracyDifference) -> tuple[str, ...]:
     task = each.tasks[0] if len(each.tasks) == 1 else f"mean of {plural(len(each.tasks), 'task')}"
     interval = (
         MISSING_FIGURE if each.low is None or each.high is None else f"{_signed(each.low)} … {_signed(each.high)}"
@@ -119,7 +112,7 @@ def _difference_row(each: AccuracyDifference) -> tuple[str, ...]:
     )
 
 
-def _with_interval(mean: MeanAccuracy) -> str:
+def _with_interval(mean: accuracy.MeanAccuracy) -> str:
     interval = "" if mean.low is None or mean.high is None else f" ({mean.low:.3f} … {mean.high:.3f})"
     return f"{mean.value:.3f}{interval}"
 

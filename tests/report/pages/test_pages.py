@@ -14,17 +14,7 @@ from loadgen.analysis.figures.metrics import METRICS
 from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
 from loadgen.load.workload import Sessions, Workload
 from loadgen.report.comparison.page import ComparisonPage
-from loadgen.report.pages import assets
-from loadgen.report.pages.contexts import (
-    TEMPLATES,
-    ErrorPage,
-    Page,
-    ReportPage,
-    RunPage,
-    SweepPage,
-    run_page,
-    sweep_page,
-)
+from loadgen.report.pages import assets, contexts
 from loadgen.report.pages.live_view import LiveView
 from loadgen.report.pages.rendering import environment, json_block, render
 from loadgen.report.pages.sweeps_list import SweepsPage, sweeps_page
@@ -32,9 +22,9 @@ from tests.report.documents import Document, measured_run, outlined, specs, swee
 
 NOW = datetime(2026, 11, 23, 15, 32, 1, tzinfo=UTC)
 HOSTILE = "</script><script>alert('model')</script>\"'&<b>"
-SECTIONS: dict[str, type[Page]] = {
-    "sweep_section.html": SweepPage,
-    "run_section.html": RunPage,
+SECTIONS: dict[str, type[contexts.Page]] = {
+    "sweep_section.html": contexts.SweepPage,
+    "run_section.html": contexts.RunPage,
     "comparison_section.html": ComparisonPage,
 }
 
@@ -48,44 +38,46 @@ def grid(statuses: tuple[str, ...] = (), model: str = "tiny-mixtral", simulated:
     ]
 
 
-def a_sweep_page(statuses: tuple[str, ...] = (), model: str = "tiny-mixtral", simulated: bool = False) -> SweepPage:
+def a_sweep_page(
+    statuses: tuple[str, ...] = (), model: str = "tiny-mixtral", simulated: bool = False
+) -> contexts.SweepPage:
     planned = specs([ClosedLoop(1), ClosedLoop(4)], (32, 64), 4, requests_per_slot=4, model=model)
     row = sweep_row("s261123-152901-4f2a", planned, "a grid", simulated=simulated)
     runs = grid(statuses, model, simulated)
     row = replace(
         row, runs=4, valid=4 - len(statuses), doubtful=statuses.count("doubtful"), invalid=statuses.count("invalid")
     )
-    return sweep_page(row, runs, NOW)
+    return contexts.sweep_page(row, runs, NOW)
 
 
-def a_run_page(failures: float = 0.0, simulated: bool = False) -> RunPage:
+def a_run_page(failures: float = 0.0, simulated: bool = False) -> contexts.RunPage:
     (spec,) = specs([ClosedLoop(2)], (32,), 4)
     document, records = measured_run(spec, "s261123-152901-4f2a", simulated, failures)
-    return run_page(document, outlined(document, records), NOW)
+    return contexts.run_page(document, outlined(document, records), NOW)
 
 
-def a_page_of_conversations() -> RunPage:
+def a_page_of_conversations() -> contexts.RunPage:
     (spec,) = specs([ClosedLoop(2)], (32,), 4)
     spec = replace(spec, endpoint="chat", workload=Workload(sessions=Sessions(4)))
     document, records = measured_run(spec, "s261123-152901-4f2a")
-    return run_page(document, outlined(document, records), NOW)
+    return contexts.run_page(document, outlined(document, records), NOW)
 
 
-def every_page() -> list[Page]:
+def every_page() -> list[contexts.Page]:
     return [
         sweeps_page([sweep_row("s1", specs([ClosedLoop(1)]), "one")], NOW),
         sweeps_page([], NOW),
         a_sweep_page(("invalid", "doubtful")),
-        sweep_page(sweep_row("s2", specs([ClosedLoop(1)]), status="running"), [], NOW),
+        contexts.sweep_page(sweep_row("s2", specs([ClosedLoop(1)]), status="running"), [], NOW),
         a_run_page(failures=0.2),
         a_page_of_conversations(),
-        ReportPage("title", "now", (("a", "b"), ("c", "d")), (a_sweep_page(),), (a_run_page(),)),
-        ErrorPage("Not found", "There is no such thing."),
+        contexts.ReportPage("title", "now", (("a", "b"), ("c", "d")), (a_sweep_page(),), (a_run_page(),)),
+        contexts.ErrorPage("Not found", "There is no such thing."),
     ]
 
 
 @pytest.mark.parametrize("page", every_page(), ids=lambda page: type(page).__name__)
-def test_every_page_renders_with_undefined_names_forbidden(page: Page) -> None:
+def test_every_page_renders_with_undefined_names_forbidden(page: contexts.Page) -> None:
     html = render(page)
     assert html.startswith("<!doctype html>")
     assert html.rstrip().endswith("</html>")
@@ -104,14 +96,14 @@ def read_attributes(template: str, variable: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize(("page", "template"), [*((page, name) for page, name in TEMPLATES.items())])
-def test_a_page_template_reads_only_what_its_context_has(page: type[Page], template: str) -> None:
+@pytest.mark.parametrize(("page", "template"), [*((page, name) for page, name in contexts.TEMPLATES.items())])
+def test_a_page_template_reads_only_what_its_context_has(page: type[contexts.Page], template: str) -> None:
     assert read_attributes(template, "page") <= {field.name for field in fields(page)}
 
 
 @pytest.mark.parametrize(("template", "page"), SECTIONS.items())
 def test_a_section_reads_only_what_its_context_has_and_all_of_what_is_only_for_it(
-    template: str, page: type[Page]
+    template: str, page: type[contexts.Page]
 ) -> None:
     variable = template.removesuffix("_section.html")
     names = {field.name for field in fields(page)}
@@ -127,12 +119,20 @@ def test_the_part_on_what_goes_on_reads_all_of_its_view() -> None:
 
 def test_the_layout_reads_what_every_page_has() -> None:
     read = read_attributes("layout.html", "page")
-    assert all(read <= {field.name for field in fields(page)} for page in TEMPLATES)
+    assert all(read <= {field.name for field in fields(page)} for page in contexts.TEMPLATES)
 
 
 def test_every_template_is_some_pages_or_part_of_one() -> None:
     of_studies = {"studies.html", "study.html", "claims.html", "study_file.html", "study_macros.html"}
-    known = {*TEMPLATES.values(), *SECTIONS, "layout.html", "dashboard.html", "macros.html", "live.html", *of_studies}
+    known = {
+        *contexts.TEMPLATES.values(),
+        *SECTIONS,
+        "layout.html",
+        "dashboard.html",
+        "macros.html",
+        "live.html",
+        *of_studies,
+    }
     assert {path.name for path in assets.templates_directory().glob("*.html")} == known
 
 
@@ -168,7 +168,7 @@ def test_charts_in_a_page_are_the_specifications_themselves() -> None:
 
 def test_simulated_is_said_on_every_page_that_shows_simulated_figures_and_on_no_other() -> None:
     row = sweep_row("s1", specs([ClosedLoop(1)]), simulated=True)
-    pages: list[Page] = [sweeps_page([row], NOW), a_sweep_page(simulated=True), a_run_page(simulated=True)]
+    pages: list[contexts.Page] = [sweeps_page([row], NOW), a_sweep_page(simulated=True), a_run_page(simulated=True)]
     assert all(">SIMULATED</span>" in render(page) for page in pages)
     assert all("SIMULATED" not in render(page) for page in (a_sweep_page(), a_run_page()))
 
@@ -206,7 +206,7 @@ def test_the_list_says_what_to_type_when_there_is_nothing_in_it() -> None:
 def test_only_a_running_sweep_makes_its_page_look_again() -> None:
     running = sweep_row("s1", specs([ClosedLoop(1)]), status="running")
     finished = sweep_row("s1", specs([ClosedLoop(1)]), status="finished")
-    for made in (lambda row: sweeps_page([row], NOW), lambda row: sweep_page(row, [], NOW)):
+    for made in (lambda row: sweeps_page([row], NOW), lambda row: contexts.sweep_page(row, [], NOW)):
         assert 'http-equiv="refresh"' in render(made(running))
         assert 'http-equiv="refresh"' not in render(made(finished))
 
@@ -233,16 +233,16 @@ def test_a_run_page_shows_every_distribution_that_it_has_under_its_own_name() ->
 def test_a_run_page_says_how_readily_the_client_was_woken(priority: str, shown: str) -> None:
     document, records = measured_run(specs([ClosedLoop(2)], (32,), 4)[0], "s1")
     document["client"]["priority"] = priority
-    assert dict(run_page(document, outlined(document, records), NOW).client)["woken"] == shown
+    assert dict(contexts.run_page(document, outlined(document, records), NOW).client)["woken"] == shown
     del document["client"]["priority"]
-    assert dict(run_page(document, outlined(document, records), NOW).client)["woken"] == "–"
+    assert dict(contexts.run_page(document, outlined(document, records), NOW).client)["woken"] == "–"
 
 
 @pytest.mark.parametrize("shape", [Wave(4), OpenLoop(20.0)])
 def test_runs_of_every_shape_have_a_page(shape: Wave | OpenLoop) -> None:
     (spec,) = specs([shape], (32,), 4)
     document, records = measured_run(spec, "s1")
-    page = run_page(document, outlined(document, records), NOW)
+    page = contexts.run_page(document, outlined(document, records), NOW)
     labels = {line.label for line in page.scalars}
     assert ("ITL (paper, Eq. 1)" in labels) == isinstance(shape, Wave)
     assert render(page)
@@ -251,7 +251,7 @@ def test_runs_of_every_shape_have_a_page(shape: Wave | OpenLoop) -> None:
 def test_a_run_in_which_everything_failed_has_a_page_without_figures() -> None:
     (spec,) = specs([ClosedLoop(2)], (32,), 4)
     document, records = measured_run(spec, "s1", failures=1.1)
-    page = run_page(document, outlined(document, records), NOW)
+    page = contexts.run_page(document, outlined(document, records), NOW)
     assert page.distributions == ()
     assert all(chart.spec is None for chart in page.charts)
     assert page.status == "invalid"
@@ -262,7 +262,7 @@ def test_a_run_in_which_everything_failed_has_a_page_without_figures() -> None:
 def test_a_sweep_in_which_everything_failed_has_a_page() -> None:
     (spec,) = specs([ClosedLoop(2)], (32,), 4)
     document, _ = measured_run(spec, "s1", failures=1.1)
-    page = sweep_page(sweep_row("s1", [spec]), [document], NOW)
+    page = contexts.sweep_page(sweep_row("s1", [spec]), [document], NOW)
     assert page.highlights == ()
     assert render(page)
 
@@ -278,7 +278,7 @@ def repeated(throughputs: list[float], statuses: list[str]) -> list[Document]:
 
 def test_the_head_of_a_sweep_is_its_best_point_and_not_its_luckiest_repeat() -> None:
     runs = repeated([100.0, 90.0, 20.0, 80.0], ["valid", "valid", "valid", "doubtful"])
-    page = sweep_page(sweep_row("s1", specs([ClosedLoop(2)])), runs, NOW)
+    page = contexts.sweep_page(sweep_row("s1", specs([ClosedLoop(2)])), runs, NOW)
     best = page.highlights[0]
     assert (best.label, best.value, best.status) == ("Highest output", "85.0", "doubtful")
     assert best.note == "concurrency 4, 32 in, 4 out · ± 5.00 (half the range of 2 repeats)"
@@ -289,10 +289,10 @@ def test_the_head_of_a_sweep_is_its_best_point_and_not_its_luckiest_repeat() -> 
 
 def test_the_head_of_a_sweep_has_the_interval_of_three_repeats_and_no_invalid_run() -> None:
     runs = repeated([100.0, 900.0, 110.0, 900.0, 120.0, 900.0], ["valid", "invalid"] * 3)
-    (best, *_) = sweep_page(sweep_row("s1", specs([ClosedLoop(2)])), runs, NOW).highlights
+    (best, *_) = contexts.sweep_page(sweep_row("s1", specs([ClosedLoop(2)])), runs, NOW).highlights
     assert (best.value, best.status) == ("110", "valid")
     assert best.note == "concurrency 2, 32 in, 4 out · ± 24.8 (95 % of 3 repeats)"  # t₂ 4.303 × 10/√3
-    (best, *_) = sweep_page(sweep_row("s1", specs([ClosedLoop(2)])), runs[:1], NOW).highlights
+    (best, *_) = contexts.sweep_page(sweep_row("s1", specs([ClosedLoop(2)])), runs[:1], NOW).highlights
     assert best.note == "concurrency 2, 32 in, 4 out"
 
 
@@ -308,7 +308,7 @@ def test_the_head_of_a_sweep_has_the_interval_of_three_repeats_and_no_invalid_ru
 def test_the_surroundings_are_told_as_people_read_them(commit: str | None, shown: str) -> None:
     document, records = measured_run(specs([ClosedLoop(2)], (32,), 4)[0], "s1")
     document["environment"] = document["environment"] | {"git_commit": commit}
-    told = dict(run_page(document, outlined(document, records), NOW).environment)
+    told = dict(contexts.run_page(document, outlined(document, records), NOW).environment)
     assert (told["memory_bytes"], told["cpu_governor"], told["git_commit"]) == ("128 GiB", "not known", shown)
     assert told["host.name"] == "bench-1"
     assert dict(a_sweep_page().environment)["memory_bytes"] == "128 GiB"
@@ -316,7 +316,7 @@ def test_the_surroundings_are_told_as_people_read_them(commit: str | None, shown
 
 def test_pages_name_no_place_outside_this_machine() -> None:
     for page in every_page():
-        if isinstance(page, SweepsPage | SweepPage | RunPage | ErrorPage):
+        if isinstance(page, SweepsPage | contexts.SweepPage | contexts.RunPage | contexts.ErrorPage):
             addresses = set(re.findall(r"(?:src|href)=\"?(\w+://[^\"]*)", render(page)))
             assert addresses == set()
 
