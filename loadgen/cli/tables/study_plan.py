@@ -92,7 +92,11 @@ def _rows(servers: Sequence[VariantPlan]) -> Iterator[_Row]:
 def _figures(server: VariantPlan) -> tuple[object, ...]:
     """What servers on one row have in common."""
     memory = server.memory
-    held = None if memory is None else (memory.weights + memory.draft_weights, memory.kv_cache, memory.kv_per_token)
+    held = (
+        None
+        if memory is None
+        else (memory.weights_bytes + memory.draft_weights_bytes, memory.kv_cache_bytes, memory.kv_bytes_per_token)
+    )
     limits = server.gpus, server.max_num_seqs
     return server.variant.variant.name, limits, held, server.problems, server.runs, server.unknown
 
@@ -131,8 +135,8 @@ def _cells(servers: Sequence[VariantPlan]) -> tuple[str | Text, ...]:
     first = servers[0]
     memory = first.memory if _has_shown_memory(first) else None
     starts, runs = sum(each.starts for each in servers), sum(each.runs for each in servers)
-    weights = None if memory is None else (memory.weights + memory.draft_weights) / GB
-    kv_cache = None if memory is None else memory.kv_cache / GB
+    weights = None if memory is None else (memory.weights_bytes + memory.draft_weights_bytes) / GB
+    kv_cache = None if memory is None else memory.kv_cache_bytes / GB
     return (
         str(first.gpus) if first.gpus else MISSING_FIGURE,
         MISSING_FIGURE if weights is None else f"{weights:.1f}",

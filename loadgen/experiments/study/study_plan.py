@@ -86,7 +86,7 @@ class VariantPlan:
         """How many of the longest requests the KV cache holds at once, over all data-parallel copies."""
         if self.memory is None or not self.longest_tokens:
             return None
-        of_a_copy = max(0, self.memory.kv_cache) // (self.longest_tokens * self.memory.kv_per_token)
+        of_a_copy = max(0, self.memory.kv_cache_bytes) // (self.longest_tokens * self.memory.kv_bytes_per_token)
         return of_a_copy * self.memory.layout.parallelism.data
 
     @property
@@ -301,10 +301,10 @@ def _memory(profile: ServerProfile) -> Memory | None:
 def _memory_json(memory: Memory) -> dict[str, int]:
     """Bytes of each GPU, the fullest if they differ."""
     return {
-        "usable_bytes": memory.usable,
-        "weights_bytes": memory.weights,
-        "draft_weights_bytes": memory.draft_weights,
-        "reserve_bytes": memory.reserve,
-        "kv_cache_bytes": memory.kv_cache,
-        "kv_bytes_per_token": memory.kv_per_token,
+        "usable_bytes": memory.usable_bytes,
+        "weights_bytes": memory.weights_bytes,
+        "draft_weights_bytes": memory.draft_weights_bytes,
+        "reserve_bytes": memory.reserve_bytes,
+        "kv_cache_bytes": memory.kv_cache_bytes,
+        "kv_bytes_per_token": memory.kv_bytes_per_token,
     }

@@ -75,7 +75,7 @@ def deployment_of(
     needed = memory(architecture, found, hardware.memory_bytes, draft)
     assert needed is not None, "the precision is known"
     if needed.problem is not None:
-        raise NoMemoryError(f"on {hardware.title}, {needed.problem}", is_cache=needed.kv_cache > 0)
+        raise NoMemoryError(f"on {hardware.title}, {needed.problem}", is_cache=needed.kv_cache_bytes > 0)
     limits = _limits(flags, found, needed, hardware)
     fitted = calibration or calibration_for(hardware)
     graph_tokens = 0 if flags.get("enforce-eager") is True else min(_MAX_GRAPH_TOKENS, 2 * limits.max_num_seqs)
@@ -159,7 +159,7 @@ def _limits(flags: Mapping[str, object], found: Layout, needed: Memory, hardware
     return SchedulerLimits(
         max_num_seqs=max_num_seqs,
         max_num_batched_tokens=tokens,
-        kv_blocks=needed.kv_cache // (needed.kv_per_token * BLOCK_TOKENS),
+        kv_blocks=needed.kv_cache_bytes // (needed.kv_bytes_per_token * BLOCK_TOKENS),
         plans_ahead=found.parallelism.pipeline == 1,
     )
 

@@ -162,12 +162,12 @@ def _memory(profile: ServerProfile, release: str | None) -> MemoryFacts | NoMemo
         return None
     return {
         "layout": fit.layout.label,
-        "usable_bytes": fit.usable,
-        "weights_bytes": fit.weights,
-        "draft_weights_bytes": fit.draft_weights,
-        "reserve_bytes": fit.reserve,
-        "kv_cache_bytes": fit.kv_cache,
-        "kv_cache_bytes_per_token": fit.kv_per_token,
+        "usable_bytes": fit.usable_bytes,
+        "weights_bytes": fit.weights_bytes,
+        "draft_weights_bytes": fit.draft_weights_bytes,
+        "reserve_bytes": fit.reserve_bytes,
+        "kv_cache_bytes": fit.kv_cache_bytes,
+        "kv_cache_bytes_per_token": fit.kv_bytes_per_token,
         "sequences_of_max_model_len": None if fit.sequences is None else round(fit.sequences, 1),
         "problem": fit.problem,
         "remark": fit.remark,

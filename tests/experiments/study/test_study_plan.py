@@ -83,15 +83,15 @@ def test_the_gaps_of_figure_7_are_those_that_do_not_fit_four_gpus_of_80_gb() -> 
 def test_memory_of_a_variant() -> None:
     (server,) = planned("fig06", only={"model": "deepseek-v2-lite"}).servers
     assert server.memory is not None
-    assert server.memory.weights == pytest.approx(31.4e9, rel=0.01)
+    assert server.memory.weights_bytes == pytest.approx(31.4e9, rel=0.01)
     assert server.longest_tokens == 4096
-    assert server.sequences == server.memory.kv_cache // (4096 * server.memory.kv_per_token) == 326
+    assert server.sequences == server.memory.kv_cache_bytes // (4096 * server.memory.kv_bytes_per_token) == 326
 
 
 def test_each_data_parallel_copy_has_a_cache() -> None:
     (server,) = planned("fig13", only={"profile": "mixtral-dp4-ep"}).servers
     assert server.memory is not None
-    assert server.sequences == 4 * (server.memory.kv_cache // (2048 * server.memory.kv_per_token))
+    assert server.sequences == 4 * (server.memory.kv_cache_bytes // (2048 * server.memory.kv_bytes_per_token))
 
 
 def test_a_point_that_is_longer_than_the_models_context_cannot_run(tmp_path: Path) -> None:

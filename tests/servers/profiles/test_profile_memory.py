@@ -71,8 +71,8 @@ def test_sixteen_bits_of_mixtral_do_not_fit_one_gpu_of_80_gb() -> None:
 
 def test_what_is_left_is_the_kv_cache() -> None:
     fit = planned(tensor_parallel_size=2)
-    assert fit.kv_cache == 72 * GB - fit.weights - RESERVE_BYTES
-    assert fit.sequences == pytest.approx(fit.kv_cache / (4224 * 65_536))
+    assert fit.kv_cache_bytes == 72 * GB - fit.weights_bytes - RESERVE_BYTES
+    assert fit.sequences == pytest.approx(fit.kv_cache_bytes / (4224 * 65_536))
     assert fit.remark is not None
     assert "77 sequences of 4,224 tokens, fewer than max-num-seqs 128" in fit.remark
     assert planned(tensor_parallel_size=4).remark is None
@@ -86,7 +86,7 @@ def test_one_sequence_of_the_longest_must_fit() -> None:
 
 
 def test_a_kv_cache_said_outright_counts_as_it_is() -> None:
-    assert planned(tensor_parallel_size=2, kv_cache_memory_bytes=10 * GB).kv_cache == 10 * GB
+    assert planned(tensor_parallel_size=2, kv_cache_memory_bytes=10 * GB).kv_cache_bytes == 10 * GB
     assert planned(tensor_parallel_size=2, kv_cache_memory_bytes=30 * GB).problem is not None
     shared = planned(tensor_parallel_size=2, kv_cache_memory_bytes=10 * GB, gpu_memory_utilization=0.05)
     assert shared.problem is None
@@ -98,8 +98,8 @@ def test_a_draft_takes_its_share() -> None:
     alone, drafted = memory(target, flags, 80 * GB), memory(target, flags, 80 * GB, draft)
     assert alone is not None
     assert drafted is not None
-    assert drafted.draft_weights == pytest.approx(16.4 * GB, rel=0.01)
-    assert drafted.kv_per_token == alone.kv_per_token + 147_456
+    assert drafted.draft_weights_bytes == pytest.approx(16.4 * GB, rel=0.01)
+    assert drafted.kv_bytes_per_token == alone.kv_bytes_per_token + 147_456
     assert alone.problem is None
     assert drafted.problem is not None
 
@@ -107,7 +107,7 @@ def test_a_draft_takes_its_share() -> None:
 def test_a_vision_part_is_left_room_for() -> None:
     fit = memory(model("deepseek-vl2-tiny").architecture, layout({}), 80 * GB)
     assert fit is not None
-    assert fit.reserve == RESERVE_BYTES + VISION_RESERVE_BYTES
+    assert fit.reserve_bytes == RESERVE_BYTES + VISION_RESERVE_BYTES
     assert fit.sequences is None
 
 
