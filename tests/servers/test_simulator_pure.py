@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 
 from loadgen.errors import UsageError
-from loadgen.servers.simulator.dialect import StreamEncoder, whole_answer
+from loadgen.servers.simulator.dialect import StreamEncoder, whole_response
 from loadgen.servers.simulator.generation import (
-    ANSWER_WORDS,
+    REPLY_WORDS,
     Generation,
     SimulatedRefusal,
-    answer_text,
     chat_ids,
     parse_generation,
     parse_tokenize,
+    reply_text,
     text_ids,
 )
 from loadgen.servers.simulator.metrics_page import Counters, expose
@@ -138,8 +138,8 @@ def test_a_word_is_a_token() -> None:
     assert len(text_ids("one  two\nthree")) == 3
     assert len(chat_ids(["one two", "three"])) == 3 + 2 + 3 + 1 + 1
     assert len(chat_ids(["one two"], generation_prompt=False)) == 3 + 2
-    assert all(word.split() == [word[1:]] for word in ANSWER_WORDS)
-    assert len(text_ids(answer_text(range(100)))) == 100
+    assert all(word.split() == [word[1:]] for word in REPLY_WORDS)
+    assert len(text_ids(reply_text(range(100)))) == 100
 
 
 def test_a_request_is_read() -> None:
@@ -238,7 +238,7 @@ def test_completion_chunks_have_vllms_shape() -> None:
     assert [list(chunk["choices"][0]) for chunk in chunks] == [COMPLETION_CHOICE] * 3
     assert [chunk["choices"][0]["finish_reason"] for chunk in chunks] == [None, None, "length"]
     assert {chunk["object"] for chunk in chunks} == {"text_completion"}
-    assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == answer_text(range(3))
+    assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == reply_text(range(3))
 
 
 def test_chat_chunks_have_vllms_shape() -> None:
@@ -270,12 +270,12 @@ def test_token_ids_are_told_when_asked() -> None:
     chunks = events(generation(return_token_ids=True))
     assert [chunk["choices"][0]["prompt_token_ids"] for chunk in chunks] == [[5, 6, 7], None, None]
     assert [chunk["choices"][0]["token_ids"] for chunk in chunks] == [
-        [token] for token in text_ids(answer_text(range(3)))
+        [token] for token in text_ids(reply_text(range(3)))
     ]
     chat = events(generation(chat=True, return_token_ids=True))
     assert chat[0]["prompt_token_ids"] == [5, 6, 7]
     assert [chunk["choices"][0]["token_ids"] for chunk in chat[1:]] == [
-        [token] for token in text_ids(answer_text(range(3)))
+        [token] for token in text_ids(reply_text(range(3)))
     ]
     assert events(generation())[0]["choices"][0]["token_ids"] is None
 
@@ -289,7 +289,7 @@ def test_an_answer_of_one_token_is_first_and_last() -> None:
 
 
 def test_whole_answers_have_vllms_shape() -> None:
-    completion: Any = whole_answer(generation(stream=False), "cmpl-1", 1, "m")
+    completion: Any = whole_response(generation(stream=False), "cmpl-1", 1, "m")
     tail = ["service_tier", "system_fingerprint", "usage"]
     transfer = ["kv_transfer_params", "ec_transfer_params", "metrics"]
     assert list(completion) == [*COMPLETION_CHUNK, *tail, *transfer]
@@ -304,7 +304,7 @@ def test_whole_answers_have_vllms_shape() -> None:
         "prompt_token_ids",
         "routed_experts",
     ]
-    chat: Any = whole_answer(generation(chat=True, stream=False, return_token_ids=True), "chatcmpl-1", 1, "m")
+    chat: Any = whole_response(generation(chat=True, stream=False, return_token_ids=True), "chatcmpl-1", 1, "m")
     assert list(chat) == [*COMPLETION_CHUNK, *tail, "prompt_logprobs", "prompt_token_ids", "prompt_text", *transfer]
     assert list(chat["choices"][0]) == [
         "index",

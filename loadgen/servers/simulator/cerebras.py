@@ -6,7 +6,7 @@ with its prompt and `max_completion_tokens`, or with the longest sequence where 
 their codes as users report them from there. Which models take which sampling fields changes with its releases: the twin
 refuses those that the compatibility page has named.
 
-The last chunk of an answer, with the `time_info` that is the truth of this server about itself, is encoded when all tokens have gone
+The last chunk of a response, with the `time_info` that is the truth of this server about itself, is encoded when all tokens have gone
 out, so that the times in it are those that really were.
 """
 
@@ -28,13 +28,13 @@ from loadgen.servers.simulator.dialect import (
 from loadgen.servers.simulator.generation import (
     Generation,
     SimulatedRefusal,
-    answer_text,
     parse_generation,
     parse_object,
+    reply_text,
 )
 from loadgen.servers.simulator.options import SimulatorOptions
 from loadgen.servers.simulator.quota import Bucket, Limited, Quota
-from loadgen.servers.simulator.script import Ending, Script, StreamedAnswer, Write
+from loadgen.servers.simulator.script import Ending, Script, StreamedResponse, Write
 from loadgen.servers.simulator.truth import TruthRecord
 
 PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/models")
@@ -82,7 +82,7 @@ def check_key(headers: Mapping[str, str], key: str | None) -> None:
 
 
 def parse(body: bytes, chat: bool, options: SimulatorOptions, ordinal: int) -> Generation:
-    """What request number `ordinal` asks for, and how long its answer will be. Raises `SimulatedRefusal`."""
+    """What request number `ordinal` asks for, and how long its response will be. Raises `SimulatedRefusal`."""
     document = parse_object(body)
     known = _SHARED + (_CHAT if chat else _COMPLETIONS)
     strangers = [f"body.{key}" for key in document if key not in known]
@@ -116,7 +116,7 @@ def quota_of(options: SimulatorOptions) -> Quota:
 
 
 def limit_headers(quota: Quota, options: SimulatorOptions, now_ns: int) -> dict[str, str | None]:
-    """The headers that tell a client of its limit of tokens, on every answer. The day's limit, which it has too, we do not enforce."""
+    """The headers that tell a client of its limit of tokens, on every response. The day's limit, which it has too, we do not enforce."""
     bucket = quota.tokens
     if not isinstance(bucket, Bucket):
         return {}
@@ -141,7 +141,7 @@ def models(options: SimulatorOptions, created_s: int, owner: str) -> dict[str, o
 
 
 def _own_end(options: SimulatorOptions, ordinal: int) -> int | None:
-    """After how many tokens the model would end this answer by itself."""
+    """After how many tokens the model would end this response by itself."""
     if options.answer_tokens is None:
         return None
     half = options.answer_tokens // 2
@@ -164,12 +164,12 @@ def _wrong(message: str, param: str, code: str) -> SimulatedRefusal:
     return SimulatedRefusal(message, param, kind="invalid_request_error", code=code)
 
 
-HttpAnswer = Callable[[bytes], bytes]
+HttpResponse = Callable[[bytes], bytes]
 """A body as the whole response."""
 
 
 class CerebrasEncoder(StreamEncoder):
-    """The events of one answer. The finishing chunk has no content; one of usage and `time_info` alone follows it."""
+    """The events of one response. The finishing chunk has no content; one of usage and `time_info` alone follows it."""
 
     __slots__ = ("_record",)
 
@@ -183,7 +183,7 @@ class CerebrasEncoder(StreamEncoder):
         return CerebrasEncoder(generation, *self._named, self._record)
 
     def token(self, token: int) -> bytes:
-        """Token `token` of every choice, framed; the end of the answer is not in it."""
+        """Token `token` of every choice, framed; the end of the response is not in it."""
         generation = self.generation
         events = [self.content(range(token, token + 1), index) for index in range(generation.choices)]
         if token == 0:
@@ -196,7 +196,7 @@ class CerebrasEncoder(StreamEncoder):
         return [self._event(index, {"role": "assistant"}, "", None) for index in range(self.generation.choices)]
 
     def content(self, tokens: range, index: int = 0) -> bytes:
-        text = answer_text(tokens)
+        text = reply_text(tokens)
         return self._event(index, {"content": text}, text, None)
 
     def closing(self) -> list[bytes]:
@@ -222,26 +222,26 @@ class CerebrasEncoder(StreamEncoder):
         return event({**self._head, "choices": [{**choice, "index": index}], "system_fingerprint": FINGERPRINT})
 
 
-def streamed(answer: StreamedAnswer) -> Script:
+def streamed(response: StreamedResponse) -> Script:
     """Each token in a chunk of its own, when it is due, and the end right after the last."""
-    encoder, choices = answer.encoder, answer.encoder.generation.choices
-    before = answer.head()
-    for token in range(answer.output_tokens):
+    encoder, choices = response.encoder, response.encoder.generation.choices
+    before = response.head()
+    for token in range(response.output_tokens):
         yield Write(token, before + encoder.token(token), choices)
         before = b""
     ending = b"".join(framed(one) for one in encoder.closing()) + LAST_CHUNK
-    yield Write(answer.output_tokens - 1, ending, 0, Ending.ANSWERED)
+    yield Write(response.output_tokens - 1, ending, 0, Ending.ANSWERED)
 
 
 def whole(
-    generation: Generation, completion_id: str, created_s: int, model: str, record: TruthRecord, answer: HttpAnswer
+    generation: Generation, completion_id: str, created_s: int, model: str, record: TruthRecord, response: HttpResponse
 ) -> Script:
-    """An answer that is not streamed, encoded when its last token would be due."""
+    """A response that is not streamed, encoded when its last token would be due."""
     last = generation.output_tokens - 1
     yield Write(0, b"", 0)
     first_ns = time.monotonic_ns()
     yield Write(last, b"", 0)
-    text = answer_text(range(generation.output_tokens))
+    text = reply_text(range(generation.output_tokens))
     said: dict[str, object] = {"message": {"role": "assistant", "content": text}} if generation.chat else {"text": text}
     document = {
         "id": completion_id,
@@ -255,7 +255,7 @@ def whole(
         "usage": usage_of(len(generation.prompt_ids), generation.choices * generation.output_tokens),
         "time_info": time_info(record, first_ns, time.monotonic_ns(), created_s),
     }
-    yield Write(last, answer(encode(document)), record.output_tokens, Ending.ANSWERED)
+    yield Write(last, response(encode(document)), record.output_tokens, Ending.ANSWERED)
 
 
 def time_info(record: TruthRecord, first_ns: int, last_ns: int, created_s: int) -> dict[str, float]:

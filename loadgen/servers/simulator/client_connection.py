@@ -122,7 +122,7 @@ class ClientConnection:
             self._loop.call_soon(self._next)
 
     def leave(self) -> None:
-        """Close as soon as what was handed to `send` has gone out, whether or not it was an answer."""
+        """Close as soon as what was handed to `send` has gone out, whether or not it was a response."""
         if not self._closed:
             self._close_when_sent()
 

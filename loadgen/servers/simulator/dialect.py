@@ -10,7 +10,7 @@ from email.utils import format_datetime
 from http import HTTPStatus
 
 import loadgen
-from loadgen.servers.simulator.generation import ANSWER_WORDS, Generation, answer_ids, answer_text
+from loadgen.servers.simulator.generation import REPLY_WORDS, Generation, reply_ids, reply_text
 from loadgen.servers.simulator.options import SimulatorOptions
 
 OWNER = "loadgen-simulator"
@@ -59,8 +59,8 @@ def usage_of(prompt_tokens: int, output_tokens: int) -> dict[str, int]:
 
 def _choice(generation: Generation, tokens: range, index: int) -> dict[str, object]:
     """Choice `index` of a chunk that carries `tokens`, none for an empty delta."""
-    text = answer_text(tokens)
-    ids = answer_ids(tokens) if generation.return_token_ids else None
+    text = reply_text(tokens)
+    ids = reply_ids(tokens) if generation.return_token_ids else None
     last = len(tokens) > 0 and tokens.stop >= generation.output_tokens
     finish_reason = generation.finish_reason if last else None
     if not generation.chat:
@@ -82,7 +82,7 @@ def _choice(generation: Generation, tokens: range, index: int) -> dict[str, obje
 
 def _tails(chat: bool, return_token_ids: bool) -> tuple[bytes, ...]:
     """What follows `"choices":` in a middle chunk, by word, without the object's closing brace."""
-    words = len(ANSWER_WORDS)
+    words = len(REPLY_WORDS)
     asked = Generation(chat, [], words + 1, 1, True, False, False, return_token_ids)
     return tuple(encode([_choice(asked, range(token, token + 1), 0)]) for token in range(words))
 
@@ -91,7 +91,7 @@ _TAILS = {(chat, ids): _tails(chat, ids) for chat in (False, True) for ids in (F
 
 
 class StreamEncoder:
-    """The events of one streamed answer: `opening`, the `content` of each token, `closing`; `token` frames them for the wire."""
+    """The events of one streamed response: `opening`, the `content` of each token, `closing`; `token` frames them for the wire."""
 
     __slots__ = ("_choices_prefix", "_head", "_named", "_prompt_tokens", "_tails", "generation")
 
@@ -105,7 +105,7 @@ class StreamEncoder:
         self.generation = generation
 
     def answering(self, generation: Generation) -> "StreamEncoder":
-        """The encoder of the same answer, had the request asked for `generation`."""
+        """The encoder of the same response, had the request asked for `generation`."""
         return StreamEncoder(generation, *self._named)
 
     def token(self, token: int) -> bytes:
@@ -169,7 +169,7 @@ class StreamEncoder:
         return found
 
     def usage(self) -> dict[str, int]:
-        """What the whole answer used, over all choices."""
+        """What the whole response used, over all choices."""
         return usage_of(self._prompt_tokens, self.generation.choices * self.generation.output_tokens)
 
     def _document(self, choices: list[dict[str, object]], output_tokens: int) -> dict[str, object]:
@@ -179,11 +179,11 @@ class StreamEncoder:
         return document
 
 
-def whole_answer(generation: Generation, completion_id: str, created_s: int, model: str) -> dict[str, object]:
-    """The document of an answer that is not streamed."""
+def whole_response(generation: Generation, completion_id: str, created_s: int, model: str) -> dict[str, object]:
+    """The document of a response that is not streamed."""
     prompt_ids = generation.prompt_ids if generation.return_token_ids else None
-    ids = answer_ids(range(generation.output_tokens)) if generation.return_token_ids else None
-    text = answer_text(range(generation.output_tokens))
+    ids = reply_ids(range(generation.output_tokens)) if generation.return_token_ids else None
+    text = reply_text(range(generation.output_tokens))
     ending = {"logprobs": None, "finish_reason": "length", "stop_reason": None, "token_ids": ids}
     usage = {
         **usage_of(len(generation.prompt_ids), generation.choices * generation.output_tokens),

@@ -18,7 +18,7 @@ from loadgen.servers.profiles.schema import Argument
 from loadgen.servers.profiles.subject import known_ids
 from loadgen.servers.simulator.options import SimulatorOptions
 from loadgen.servers.simulator.script import AT_ONCE
-from loadgen.servers.simulator.service import Answer, Service
+from loadgen.servers.simulator.service import Response, Service
 
 _QUANTIZATION = {"fp8": "fp8", "int4": "awq"}
 
@@ -82,8 +82,8 @@ class EngineService(Service):
         super().__init__(options, loop)
         self._clock = EngineClock(deployment.engine)
         self._origin_ns = time.monotonic_ns()
-        self._answers: dict[int, Answer] = {}  # by the numbers of their sequences
-        self._schedules: dict[Answer, _Schedule] = {}
+        self._responses: dict[int, Response] = {}  # by the numbers of their sequences
+        self._schedules: dict[Response, _Schedule] = {}
 
     @property
     def running(self) -> int:
@@ -97,24 +97,24 @@ class EngineService(Service):
     def kv_cache_usage_ratio(self) -> float:
         return self._clock.kv_cache_usage_ratio
 
-    def admit(self, answer: Answer) -> None:
-        record = answer.record
-        answer.ordinal = self._admitted
+    def admit(self, response: Response) -> None:
+        record = response.record
+        response.ordinal = self._admitted
         self._admitted += 1
         record.start_ns = record.arrival_ns
-        at_s, output_tokens = self._seconds(record.arrival_ns), record.output_tokens // answer.choices
-        sequences = [self._clock.arrive(at_s, record.prompt_tokens, output_tokens) for _ in range(answer.choices)]
-        schedule = self._schedules[answer] = _Schedule(tuple(sequences), record.arrival_ns)
-        self._answers |= {sequence.number: answer for sequence in sequences}
-        self._running.add(answer)
-        self.counters.prefix_cache_queries_tokens += answer.choices * record.prompt_tokens
-        self._put(answer, schedule)
+        at_s, output_tokens = self._seconds(record.arrival_ns), record.output_tokens // response.choices
+        sequences = [self._clock.arrive(at_s, record.prompt_tokens, output_tokens) for _ in range(response.choices)]
+        schedule = self._schedules[response] = _Schedule(tuple(sequences), record.arrival_ns)
+        self._responses |= {sequence.number: response for sequence in sequences}
+        self._running.add(response)
+        self.counters.prefix_cache_queries_tokens += response.choices * record.prompt_tokens
+        self._put(response, schedule)
         self._advance()
         self._set_timer()
 
-    def drop(self, answer: Answer) -> None:
-        self.counters.aborted_requests += answer.choices
-        self._release(answer, time.monotonic_ns())
+    def drop(self, response: Response) -> None:
+        self.counters.aborted_requests += response.choices
+        self._release(response, time.monotonic_ns())
 
     def _on_timer(self) -> None:
         self._advance()
@@ -123,16 +123,16 @@ class EngineService(Service):
     def _advance(self) -> None:
         """Have the engine make what it can by now."""
         for sequence, at_s in self._clock.advance(self._seconds(time.monotonic_ns())):
-            answer = self._answers[sequence.number]
-            schedule = self._schedules[answer]
+            response = self._responses[sequence.number]
+            schedule = self._schedules[response]
             schedule.add(sequence, self._origin_ns + round(at_s * 1e9))
             if schedule.is_awaited:
-                self._put(answer, schedule)
+                self._put(response, schedule)
 
-    def _release(self, answer: Answer, freed_ns: int) -> None:
-        self._running.discard(answer)
-        for sequence in self._schedules.pop(answer).sequences:
-            del self._answers[sequence.number]
+    def _release(self, response: Response, freed_ns: int) -> None:
+        self._running.discard(response)
+        for sequence in self._schedules.pop(response).sequences:
+            del self._responses[sequence.number]
             self.counters.preemptions += sequence.preemptions
             if sequence.made < sequence.output_tokens:
                 self._clock.cancel(sequence)

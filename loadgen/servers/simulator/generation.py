@@ -18,8 +18,8 @@ _DEFAULT_OUTPUT_TOKENS = 16
 _MAX_CHOICES = 128
 _FIRST_WORD_ID = 16  # below it stand the ids of the chat template
 
-# What it writes: token k of every answer is word k, over and over. The leading space makes each a word of its own.
-ANSWER_WORDS = tuple(
+# What it writes: token k of every response is word k, over and over. The leading space makes each a word of its own.
+REPLY_WORDS = tuple(
     " " + word
     for word in (
         "this answer is simulated and no model ran to make it the words repeat in a fixed order so that each token "
@@ -33,7 +33,7 @@ def word_id(word: str) -> int:
     return _FIRST_WORD_ID + zlib.crc32(word.encode("utf-8", "surrogatepass")) % (VOCABULARY_TOKENS - _FIRST_WORD_ID)
 
 
-ANSWER_IDS = tuple(word_id(word.strip()) for word in ANSWER_WORDS)
+REPLY_IDS = tuple(word_id(word.strip()) for word in REPLY_WORDS)
 
 
 def text_ids(text: str) -> list[int]:
@@ -42,7 +42,7 @@ def text_ids(text: str) -> list[int]:
 
 
 def chat_ids(contents: Sequence[str], generation_prompt: bool = True) -> list[int]:
-    """The ids of a conversation: three of template for each message, its words, and one that asks for the answer."""
+    """The ids of a conversation: three of template for each message, its words, and one that asks for the response."""
     ids: list[int] = []
     for content in contents:
         ids += (1, 2, *text_ids(content), 3)
@@ -51,14 +51,14 @@ def chat_ids(contents: Sequence[str], generation_prompt: bool = True) -> list[in
     return ids
 
 
-def answer_text(tokens: range) -> str:
+def reply_text(tokens: range) -> str:
     """The text of these tokens of any answer, counted from 0."""
-    return "".join(ANSWER_WORDS[token % len(ANSWER_WORDS)] for token in tokens)
+    return "".join(REPLY_WORDS[token % len(REPLY_WORDS)] for token in tokens)
 
 
-def answer_ids(tokens: range) -> list[int]:
+def reply_ids(tokens: range) -> list[int]:
     """Their ids."""
-    return [ANSWER_IDS[token % len(ANSWER_IDS)] for token in tokens]
+    return [REPLY_IDS[token % len(REPLY_IDS)] for token in tokens]
 
 
 @dataclass(eq=False)
@@ -80,7 +80,7 @@ class SimulatedRefusal(Exception):
 class Generation:
     """What one request asks of the model. Lengths in tokens; `output_tokens`, of each choice, is already cut to the context.
 
-    `asked_tokens` is what a limit of tokens counts for each choice, where that is more than the answer will have.
+    `asked_tokens` is what a limit of tokens counts for each choice, where that is more than the response will have.
     """
 
     chat: bool

@@ -1,6 +1,6 @@
-"""An answer as writes: what goes out when, how many tokens each write completes, and what becomes of the connection. Pure.
+"""A response as writes: what goes out when, how many tokens each write completes, and what becomes of the connection. Pure.
 
-A well-behaved answer is one such script, and each fault is another; the service carries them all out alike.
+A well-behaved response is one such script, and each fault is another; the service carries them all out alike.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,11 +12,11 @@ from loadgen.servers.simulator.dialect import EVENT_STREAM, LAST_CHUNK, StreamEn
 
 
 class Ending(Enum):
-    """What follows the last write of an answer."""
+    """What follows the last write of a response."""
 
     ANSWERED = auto()  # the connection is kept, if the client asked so
-    ANSWERED_AND_CLOSED = auto()  # it was the whole answer, and the connection is closed
-    CLOSED = auto()  # the connection is closed within the answer
+    ANSWERED_AND_CLOSED = auto()  # it was the whole response, and the connection is closed
+    CLOSED = auto()  # the connection is closed within the response
     RESET = auto()  # the same with a TCP reset
     SILENT = auto()  # nothing: the connection stays open until the client leaves
 
@@ -46,8 +46,8 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class StreamedAnswer:
-    """What a script is made from: the events of the answer, whether the client wants to keep the connection, and more headers."""
+class StreamedResponse:
+    """What a script is made from: the events of the response, whether the client wants to keep the connection, and more headers."""
 
     encoder: StreamEncoder
     keep_alive: bool
@@ -69,10 +69,10 @@ class StreamedAnswer:
         return http_head(200, kind | dict(self.headers), self.keep_alive)
 
 
-def plain(answer: StreamedAnswer) -> Script:
+def plain(response: StreamedResponse) -> Script:
     """Each token in a chunk of its own, when it is due."""
-    encoder, last, choices = answer.encoder, answer.output_tokens - 1, answer.encoder.generation.choices
-    head = answer.head()
+    encoder, last, choices = response.encoder, response.output_tokens - 1, response.encoder.generation.choices
+    head = response.head()
     for token in range(last):
         yield Write(token, head + encoder.token(token), choices)
         head = b""
@@ -84,15 +84,15 @@ def whole(response: bytes, due: int, tokens: int = 0, ending: Ending = Ending.AN
     yield Write(due, response, tokens, ending)
 
 
-def steps(answer: StreamedAnswer, until: int | None = None) -> Iterator[Step]:
-    """The events of a well-behaved answer, token by token, as far as token `until`."""
-    choices = answer.encoder.generation.choices
-    for token in range(answer.output_tokens if until is None else until):
-        yield Step(token, answer.encoder.events(token), choices)
+def steps(response: StreamedResponse, until: int | None = None) -> Iterator[Step]:
+    """The events of a well-behaved response, token by token, as far as token `until`."""
+    choices = response.encoder.generation.choices
+    for token in range(response.output_tokens if until is None else until):
+        yield Step(token, response.encoder.events(token), choices)
 
 
 def written(
-    answer: StreamedAnswer,
+    response: StreamedResponse,
     given: Iterable[Step],
     *,
     ending: Ending = Ending.ANSWERED,
@@ -101,7 +101,7 @@ def written(
     tail: bytes = LAST_CHUNK,
 ) -> Script:
     """Each step of `given` as a write, with `head` before the first; then `tail`, at once, and the `ending`."""
-    before = answer.head() if head is None else head
+    before = response.head() if head is None else head
     due = 0
     for due, events, tokens in given:
         yield Write(due, before + b"".join(frame(event) for event in events), tokens)

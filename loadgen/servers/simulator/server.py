@@ -24,15 +24,15 @@ from loadgen.servers.simulator.dialect import (
     models,
     tokenized,
     version,
-    whole_answer,
+    whole_response,
 )
 from loadgen.servers.simulator.faults import FAULTS, HEADER, STALE_CLOSE, Fault, FaultPlan
 from loadgen.servers.simulator.generation import SimulatedRefusal, parse_generation, parse_tokenize
 from loadgen.servers.simulator.metrics_page import CONTENT_TYPE, expose
 from loadgen.servers.simulator.options import SimulatorOptions
 from loadgen.servers.simulator.quota import Quota
-from loadgen.servers.simulator.script import StreamedAnswer, plain, whole
-from loadgen.servers.simulator.service import Answer, Service
+from loadgen.servers.simulator.script import StreamedResponse, plain, whole
+from loadgen.servers.simulator.service import Response, Service
 from loadgen.servers.simulator.truth import Truth, TruthRecord
 
 _GENERATION = ("/v1/completions", "/v1/chat/completions")
@@ -117,7 +117,7 @@ class Simulator:
         if route is None:
             self._respond(connection, 404, encode({"detail": "Not Found"}))
             return
-        method, answer = route
+        method, response = route
         if request.method != method:
             self._respond(connection, 405, encode({"detail": "Method Not Allowed"}), allow=method)
             return
@@ -126,7 +126,7 @@ class Simulator:
                 cerebras.check_key(request.headers, self._key)
             if method == "POST" and request.path != "/truth/reset":
                 _check_content_type(request)
-            answer(connection, request)
+            response(connection, request)
         except SimulatedRefusal as refusal:
             retry_after = None if refusal.retry_after_s is None else str(refusal.retry_after_s)
             document = cerebras.error(refusal) if self._is_cerebras else refusal.to_json()
@@ -152,7 +152,7 @@ class Simulator:
         connection.done()
 
     def _limit_headers(self) -> dict[str, str | None]:
-        """What every answer tells of the client's limits; vLLM's tell nothing."""
+        """What every response tells of the client's limits; vLLM's tell nothing."""
         if not self._is_cerebras:
             return {}
         return cerebras.limit_headers(self._quota, self._options, time.monotonic_ns())
@@ -182,7 +182,7 @@ class Simulator:
         well_behaved = cerebras.streamed if self._is_cerebras else plain
         limits = self._limit_headers()
 
-        def response(body: bytes) -> bytes:
+        def framed(body: bytes) -> bytes:
             head = {"content-length": str(len(body)), "content-type": JSON, **limits}
             return http_head(200, head, request.keep_alive) + body
 
@@ -191,17 +191,17 @@ class Simulator:
                 encoder: StreamEncoder = cerebras.CerebrasEncoder(generation, completion_id, _now_s(), model, record)
             else:
                 encoder = StreamEncoder(generation, completion_id, _now_s(), model)
-            streamed = StreamedAnswer(encoder, request.keep_alive, limits)
+            streamed = StreamedResponse(encoder, request.keep_alive, limits)
             script = well_behaved(streamed) if fault is None or fault.script is None else fault.script(streamed)
         elif self._is_cerebras:
-            script = cerebras.whole(generation, completion_id, _now_s(), model, record, response)
+            script = cerebras.whole(generation, completion_id, _now_s(), model, record, framed)
         else:
-            body = encode(whole_answer(generation, completion_id, _now_s(), model))
-            script = whole(response(body), generation.output_tokens - 1, record.output_tokens)
-        answer = Answer(record, script, connection, generation.choices)
-        connection.on_hang_up = lambda: self._service.drop(answer)
+            body = encode(whole_response(generation, completion_id, _now_s(), model))
+            script = whole(framed(body), generation.output_tokens - 1, record.output_tokens)
+        response = Response(record, script, connection, generation.choices)
+        connection.on_hang_up = lambda: self._service.drop(response)
         self._truth.add(record, request.kernel_stamped)
-        self._service.admit(answer)
+        self._service.admit(response)
 
     def _tokenize(self, connection: ClientConnection, request: HttpRequest) -> None:
         ids = parse_tokenize(request.body, self._options)

@@ -23,7 +23,7 @@ _WRITES_AT_ONCE = 256  # then the sockets have their turn, however late the sche
 
 
 class DueTimes(Protocol):
-    """Due times of one request. None: not known yet; whoever learns it puts the answer among those that are due."""
+    """Due times of one request. None: not known yet; whoever learns it puts the response among those that are due."""
 
     is_awaited: bool
 
@@ -62,7 +62,7 @@ class Timetable:
 
 
 @dataclass(slots=True, eq=False)
-class Answer:
+class Response:
     """One request in service: what is left to send of it, and the connection to send it on.
 
     vLLM makes a request of each of its `choices`, and counts them so.
@@ -120,7 +120,7 @@ class Answer:
                 self.connection.reset()
 
 
-_Due = tuple[int, int, Answer, DueTimes]
+_Due = tuple[int, int, Response, DueTimes]
 """A write: when it is due, the number of its request, and whose it is."""
 
 
@@ -132,8 +132,8 @@ class Service:
         self._options = options
         self._timer = make_timer(loop, self._on_timer)
         self._due: list[_Due] = []  # a heap; answers whose client hung up stay until they are due
-        self._running: set[Answer] = set()
-        self._waiting: deque[Answer] = deque()
+        self._running: set[Response] = set()
+        self._waiting: deque[Response] = deque()
         self._admitted = 0
 
     @property
@@ -147,26 +147,26 @@ class Service:
     @property
     def kv_cache_usage_ratio(self) -> float:
         """The share of the cache that the running requests' tokens would fill, at most 1."""
-        tokens = sum(answer.record.prompt_tokens + answer.sent_tokens for answer in self._running)
+        tokens = sum(response.record.prompt_tokens + response.sent_tokens for response in self._running)
         return min(1.0, tokens / self._options.kv_cache_tokens)
 
-    def admit(self, answer: Answer) -> None:
+    def admit(self, response: Response) -> None:
         """Start it, or let it wait for a place."""
-        answer.ordinal = self._admitted
+        response.ordinal = self._admitted
         self._admitted += 1
         limit = self._options.max_running
         if limit is not None and len(self._running) >= limit:
-            self._waiting.append(answer)
+            self._waiting.append(response)
         else:
-            self._start(answer, answer.record.arrival_ns)
+            self._start(response, response.record.arrival_ns)
 
-    def drop(self, answer: Answer) -> None:
-        """Its connection ended before the answer did: free its place."""
-        self.counters.aborted_requests += answer.choices
-        if answer in self._running:
-            self._release(answer, time.monotonic_ns())
+    def drop(self, response: Response) -> None:
+        """Its connection ended before the response did: free its place."""
+        self.counters.aborted_requests += response.choices
+        if response in self._running:
+            self._release(response, time.monotonic_ns())
         else:
-            self._waiting.remove(answer)
+            self._waiting.remove(response)
 
     def close(self) -> None:
         """Nothing more will be sent."""
@@ -178,48 +178,48 @@ class Service:
         for _ in range(_WRITES_AT_ONCE):
             if not due or due[0][0] > time.monotonic_ns():
                 break
-            due_ns, _, answer, timetable = heappop(due)
-            if answer not in self._running:  # its client hung up
+            due_ns, _, response, timetable = heappop(due)
+            if response not in self._running:  # its client hung up
                 continue
-            tokens = answer.send_next()
+            tokens = response.send_next()
             counters.generation_tokens += tokens
             if tokens:
-                _count_step(counters, answer, is_first=answer.sent_tokens == tokens)
-            if answer not in self._running:  # the write found that the client was gone
+                _count_step(counters, response, is_first=response.sent_tokens == tokens)
+            if response not in self._running:  # the write found that the client was gone
                 continue
-            if answer.due_token is not None:
-                self._put(answer, timetable)
+            if response.due_token is not None:
+                self._put(response, timetable)
                 continue
-            if answer.finished:
-                _count_request(counters, answer)
-                self._release(answer, due_ns)
-            answer.end()
+            if response.finished:
+                _count_request(counters, response)
+                self._release(response, due_ns)
+            response.end()
         self._set_timer()
 
-    def _start(self, answer: Answer, start_ns: int) -> None:
-        record = answer.record
+    def _start(self, response: Response, start_ns: int) -> None:
+        record = response.record
         record.start_ns = start_ns
-        timetable = Timetable(self._options, start_ns, record.prompt_tokens, len(self._running), answer.ordinal)
-        self._running.add(answer)
-        self.counters.prefix_cache_queries_tokens += answer.choices * record.prompt_tokens
-        entry = self._put(answer, timetable)
+        timetable = Timetable(self._options, start_ns, record.prompt_tokens, len(self._running), response.ordinal)
+        self._running.add(response)
+        self.counters.prefix_cache_queries_tokens += response.choices * record.prompt_tokens
+        entry = self._put(response, timetable)
         if self._due[0] is entry:
             self._set_timer()
 
-    def _put(self, answer: Answer, due_times: DueTimes) -> _Due | None:
-        """Put the next write of an answer among those that are due; None if its time is not known yet."""
-        assert answer.due_token is not None
-        due_ns = due_times.due_ns(answer.due_token)
+    def _put(self, response: Response, due_times: DueTimes) -> _Due | None:
+        """Put the next write of a response among those that are due; None if its time is not known yet."""
+        assert response.due_token is not None
+        due_ns = due_times.due_ns(response.due_token)
         due_times.is_awaited = due_ns is None
         if due_ns is None:
             return None
-        entry = (due_ns, answer.ordinal, answer, due_times)
+        entry = (due_ns, response.ordinal, response, due_times)
         heappush(self._due, entry)
         return entry
 
-    def _release(self, answer: Answer, freed_ns: int) -> None:
+    def _release(self, response: Response, freed_ns: int) -> None:
         """Give its place to whoever waits longest; the newcomer's schedule counts from the moment it was freed."""
-        self._running.remove(answer)
+        self._running.remove(response)
         if self._waiting:
             following = self._waiting.popleft()
             self._start(following, max(freed_ns, following.record.arrival_ns))
@@ -235,25 +235,25 @@ class Service:
             self._timer.set(next_ns)
 
 
-def _count_step(counters: Counters, answer: Answer, is_first: bool) -> None:
+def _count_step(counters: Counters, response: Response, is_first: bool) -> None:
     """A step gave each choice its tokens; as vLLM does, the time of a step counts once, however many those were."""
     if is_first:
-        answer.first_ns = answer.last_ns
-        counters.prompt_tokens += answer.choices * answer.record.prompt_tokens
-        counters.first_token.observe_ns(answer.first_ns - answer.record.arrival_ns, answer.choices)
+        response.first_ns = response.last_ns
+        counters.prompt_tokens += response.choices * response.record.prompt_tokens
+        counters.first_token.observe_ns(response.first_ns - response.record.arrival_ns, response.choices)
     else:
-        counters.step.observe_ns(answer.last_ns - answer.before_ns, answer.choices)
+        counters.step.observe_ns(response.last_ns - response.before_ns, response.choices)
 
 
-def _count_request(counters: Counters, answer: Answer) -> None:
+def _count_request(counters: Counters, response: Response) -> None:
     """It ended well: where its time went."""
-    record, choices = answer.record, answer.choices
+    record, choices = response.record, response.choices
     counters.finished_requests += choices
-    if record.start_ns is None or not answer.first_ns:
+    if record.start_ns is None or not response.first_ns:
         return  # a fault: it ended without a token
-    counters.whole_request.observe_ns(answer.last_ns - record.arrival_ns, choices)
+    counters.whole_request.observe_ns(response.last_ns - record.arrival_ns, choices)
     counters.queue.observe_ns(record.start_ns - record.arrival_ns, choices)
-    counters.prefill.observe_ns(answer.first_ns - record.start_ns, choices)
-    decode_ns, gaps = answer.last_ns - answer.first_ns, answer.sent_tokens // choices - 1
+    counters.prefill.observe_ns(response.first_ns - record.start_ns, choices)
+    decode_ns, gaps = response.last_ns - response.first_ns, response.sent_tokens // choices - 1
     counters.decode.observe_ns(decode_ns, choices)
     counters.per_output_token.observe_ns(decode_ns // gaps if gaps > 0 else 0, choices)

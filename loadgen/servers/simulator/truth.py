@@ -31,7 +31,7 @@ class TruthDocument(TypedDict):
 class TruthRecord:
     """One request. Stamps are nanoseconds on the monotonic clock of this host.
 
-    `sent_ns` has one stamp per token, taken just before the write that completed its event; of an answer that was not
+    `sent_ns` has one stamp per token, taken just before the write that completed its event; of a response that was not
     streamed it has the one stamp of its only write. A client that hung up, or a `fault` (its name), leaves fewer.
     """
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
-from loadgen.servers.simulator.generation import answer_text
+from loadgen.servers.simulator.generation import reply_text
 from tests.cli.conftest import Cli
 
 pytestmark = pytest.mark.loopback
@@ -73,7 +73,7 @@ def test_each_turn_holds_what_the_server_really_said(cli: Cli, simulator: Simula
     assert document["outcomes"]["ok"] == 24
     turns = [body["messages"] for body in bodies(heard)]
     assert sorted(len(messages) for messages in turns) == [1] * 8 + [3] * 8 + [5] * 8
-    reply = {"role": "assistant", "content": answer_text(range(6))}
+    reply = {"role": "assistant", "content": reply_text(range(6))}
     firsts = {json.dumps(messages) for messages in turns if len(messages) == 1}
     assert len(firsts) == 8
     for messages in turns:
