@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen.engine.measurement import Task
-from loadgen.engine.records.record import Outcome
+from loadgen.engine import measurement
+from loadgen.engine.drive.driver import Driver
+from loadgen.engine.drive.throttle import Throttle
+from loadgen.engine.eventloop.clock import monotonic_ns
+from loadgen.engine.measurement import Share, Task
+from loadgen.engine.records.column_files import in_schedule_order, read_columns
+from loadgen.engine.records.record import Outcome, Recording
 from loadgen.engine.wire.target import Target
 from loadgen.engine.workers import Workers
 from loadgen.load.body import RequestForm
@@ -86,6 +91,17 @@ def serving(pattern: str, truth_file: Path) -> Iterator[Server]:
         sent_ns={int(row[0]): row[2:] for row in rows},
         cpu_s=cpu_s,
     )
+
+
+async def measured_here(task: Task, folder: Path, adopt: Callable[[Driver], None] = lambda driver: None) -> Recording:
+    """Carry out a task in this process, its records through files in `folder`."""
+    share = Share(task, 0, 1, folder)
+    report = await measurement.measure_share(
+        share, lambda said: None, adopt=adopt, agree_on_start=monotonic_ns, throttle=Throttle()
+    )
+    ordered = folder / "ordered"
+    ordered.mkdir()
+    return Recording(in_schedule_order([read_columns(folder)], ordered), report.client, report.origin_at)
 
 
 def run_c(pattern: str, streams: int, requests: int, truth_file: Path) -> Figures:

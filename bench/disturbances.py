@@ -29,11 +29,9 @@ from bench import clients
 from bench.engine import build_programs
 from loadgen.analysis.client_error import ClientError, Sighting, client_error, sightings
 from loadgen.engine import measurement
-from loadgen.engine.drive.throttle import Throttle
 from loadgen.engine.eventloop.clock import monotonic_ns
 from loadgen.engine.eventloop.loop import make_loop
-from loadgen.engine.measurement import Share, Task
-from loadgen.engine.records.column_files import in_schedule_order, read_columns
+from loadgen.engine.measurement import Task
 from loadgen.engine.records.record import Priority, Recording
 from loadgen.engine.wire import sockets
 from loadgen.engine.wire.target import Target
@@ -99,25 +97,13 @@ def disturbed(disturbance: Disturbance, port: int) -> Recording:
     async def run() -> Recording:
         stalls = asyncio.ensure_future(_stall(disturbance)) if disturbance.stall_ms else None
         try:
-            share = Share(task, 0, 1, folder)
-            report = await measurement.measure_share(
-                share,
-                lambda said: None,
-                adopt=lambda driver: None,
-                agree_on_start=monotonic_ns,
-                throttle=Throttle(),
-            )
-            ordered = folder / "ordered"
-            ordered.mkdir()
-            return Recording(in_schedule_order([read_columns(folder)], ordered), report.client, report.origin_at)
+            return await clients.measured_here(task, Path(records))
         finally:
             if stalls is not None:
                 stalls.cancel()
 
-    with tempfile.TemporaryDirectory() as records:
-        folder = Path(records)
-        with asyncio.Runner(loop_factory=make_loop) as runner:
-            return runner.run(run())
+    with tempfile.TemporaryDirectory() as records, asyncio.Runner(loop_factory=make_loop) as runner:
+        return runner.run(run())
 
 
 async def _stall(disturbance: Disturbance) -> None:

@@ -37,6 +37,7 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bench.clients import measured_here
 from bench.deviations import FIGURES, digest, show
 from bench.repeat_spread import repeat_spread, show_spread
 from loadgen.analysis.checks.validity import judge
@@ -45,14 +46,11 @@ from loadgen.analysis.server.account import server_account
 from loadgen.analysis.server.readings import Reading
 from loadgen.analysis.summary import summarise
 from loadgen.engine.drive.driver import Driver
-from loadgen.engine.drive.throttle import Throttle
 from loadgen.engine.eventloop.clock import monotonic_ns
 from loadgen.engine.eventloop.loop import make_loop
 from loadgen.engine.eventloop.timer import Timer, make_timer
-from loadgen.engine.measurement import Share, Task, measure_share
-from loadgen.engine.records.column_files import in_schedule_order, read_columns
+from loadgen.engine.measurement import Task
 from loadgen.engine.records.exchange import Exchange
-from loadgen.engine.records.record import Recording
 from loadgen.engine.wire.target import Target
 from loadgen.load.body import ChunkCounts, RequestForm, encode_body
 from loadgen.load.bulk import BodyFile
@@ -240,13 +238,8 @@ def carry_out(work: Work) -> dict[str, Any]:
         folder = Path(name)
         counted_before = scrape(work.facts.metrics_url) if work.facts.has_metrics else {}
         with asyncio.Runner(loop_factory=make_loop) as runner:
-            share = Share(task, 0, 1, folder)
-            report = runner.run(
-                measure_share(share, lambda said: None, adopt=adopt, agree_on_start=monotonic_ns, throttle=Throttle())
-            )
+            recording = runner.run(measured_here(task, folder, adopt))
         counted_after = scrape(work.facts.metrics_url) if work.facts.has_metrics else {}
-        (folder / "ordered").mkdir()
-        records = in_schedule_order([read_columns(folder)], folder / "ordered")
         spec = RunSpec(
             work.facts.base_url,
             work.model,
@@ -255,14 +248,14 @@ def carry_out(work: Work) -> dict[str, Any]:
             round(work.output_tokens),
             requests=work.requests,
         )
-        summary: Any = summarise(spec, Recording(records, report.client, report.origin_at))
+        summary: Any = summarise(spec, recording)
         readings = [Reading(-1, counted_before), Reading(2**62, counted_after)]
-        account = server_account(readings, measured_of(spec, records)) or {}
+        account = server_account(readings, measured_of(spec, recording.records)) or {}
         summary["server_account"] = account
     return {
         "requests": summary["outcomes"]["planned"],
         "ok": summary["outcomes"]["ok"],
-        "wall_s": report.client.wall_s,
+        "wall_s": recording.client.wall_s,
         "measured": summary["window"]["requests"],
         "output_tokens_per_s": summary["output_tokens_per_s"],
         "requests_per_s": summary["requests_per_s"],
