@@ -275,12 +275,14 @@ def carry_out(work: Work) -> dict[str, Any]:
         "cached_ratio": account.get("prefix_cache_hit_ratio"),
         "server_ttft_mean_s": account.get("ttft_mean_s") if account.get("first_tokens") == account.get("client_first_tokens") else None,
         "client_ttft_mean_s": account.get("client_ttft_mean_s"),
-        "findings": [finding["code"] for finding in judge(spec, _with_surroundings(summary))["findings"]],
+        "findings": [finding["code"] for finding in judge(spec, _with_surroundings(summary, work))["findings"]],
     }  # fmt: skip
 
 
-def _with_surroundings(summary: Any) -> Any:
-    return summary | {"client": summary["client"] | {"doctor": None, "host_busy_ratio": None}}
+def _with_surroundings(summary: Any, work: Work) -> Any:
+    """The summary with what the checks read of the server and the host."""
+    client = summary["client"] | {"doctor": None, "host_busy_ratio": None}
+    return summary | {"client": client, "server": work.facts.to_json(work.model)}
 
 
 @contextmanager
