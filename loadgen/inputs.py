@@ -18,6 +18,7 @@ import loadgen
 from loadgen.errors import UsageError, broken_rule, hint
 
 _MAX_SHOWN_CHARACTERS = 100
+_MAX_LEVELS_IN_C = 1_000  # libyaml's recursion ends the process when the stack is full, at more than 20,000 in 8 MiB
 _MAY_BE_SECRET = ("header", "url", "api_key_env")  # whose values are not repeated in a message
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -212,7 +213,7 @@ def read_yaml(path: Path, kind: str, *, example: str) -> tuple[dict[str, object]
     except UnicodeDecodeError as error:
         raise UsageError(f"the {kind} {shown} is not text in UTF-8") from error
     try:
-        document = _parsed(text)
+        document = deepcopy(_parsed(text))
     except yaml.MarkedYAMLError as error:
         where = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UsageError(f"{shown}{where} is not YAML: {error.problem or error.context}") from error
@@ -231,7 +232,7 @@ def read_yaml(path: Path, kind: str, *, example: str) -> tuple[dict[str, object]
             raise UsageError(f"{shown} says '{key}' twice, in lines {lines[key]} and {line}")
         lines[key] = line
     places = {key: FileLine(path, line) for key, line in lines.items()}
-    return {str(key): value for key, value in deepcopy(document.values).items()}, places
+    return {str(key): value for key, value in document.values.items()}, places
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +247,7 @@ class _Document:
 @lru_cache(maxsize=128)
 def _parsed(text: str) -> _Document | None:
     """Return the document of a YAML text; None: it holds none. A profile that many others extend is parsed once."""
-    loader = yaml.SafeLoader(text)
+    loader = _loader(text)
     root = loader.get_single_node()
     if root is None:
         return None
@@ -254,6 +255,14 @@ def _parsed(text: str) -> _Document | None:
     if not isinstance(root, yaml.MappingNode):
         return _Document(False, {}, ())
     return _Document(True, values, tuple(_keys(root, "", set())))
+
+
+def _loader(text: str) -> "yaml.SafeLoader | yaml.CSafeLoader":
+    """Return libyaml's loader, ten times as fast, for a text that cannot nest too deeply for its recursion in C."""
+    levels = text.count("[") + text.count("{") + max(map(len, text.splitlines()), default=0)
+    if levels > _MAX_LEVELS_IN_C or not yaml.__with_libyaml__:
+        return yaml.SafeLoader(text)
+    return yaml.CSafeLoader(text)
 
 
 def _keys(node: yaml.Node, start: str, seen: set[int]) -> Iterator[tuple[str, int]]:

@@ -72,7 +72,9 @@ def test_every_key_has_its_line_at_any_depth(path: Path) -> None:
         (NESTED.replace("gpus: 2", "memory: 2"), "'needs' in thing.yaml line 1 lacks 'gpus'"),
         ("needs: 3\n", "'needs' in thing.yaml line 1 must be a mapping of keys to values, not 3"),
         ("needs:\n  gpus: 1\n  gpus: 2\n", "thing.yaml says 'needs.gpus' twice, in lines 2 and 3"),
-        (f"needs: {'[' * 5_000}{']' * 5_000}", "thing.yaml nests too deeply to be read; write it with fewer levels"),
+        (f"needs: {'[' * 900}{']' * 900}", "thing.yaml nests too deeply to be read; write it with fewer levels"),
+        (f"needs: {'[' * 100_000}", "thing.yaml nests too deeply to be read; write it with fewer levels"),
+        (f"needs:\n  {'- ' * 100_000}a", "thing.yaml nests too deeply to be read; write it with fewer levels"),
         (
             f"needs: {'9' * 5_000}",
             "thing.yaml is not YAML: Exceeds the limit (4300 digits) for integer string conversion: value has 5000 digits",
