@@ -29,7 +29,7 @@ class Stages:
         except Exception as error:  # of whatever kind: the run was measured, and this is not to cost it
             if self._raises:
                 raise
-            self._parts_of.setdefault(_told(error), []).append(name)
+            self._parts_of.setdefault(_fault_sentence(error), []).append(name)
             return otherwise
 
     @property
@@ -51,7 +51,7 @@ STRICT = Stages(raises=True)
 """For those who want to see the fault: it keeps nothing."""
 
 
-def _told(error: Exception) -> str:
+def _fault_sentence(error: Exception) -> str:
     """The fault and the line that it came from."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f", {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""

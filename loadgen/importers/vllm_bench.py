@@ -137,7 +137,7 @@ def _figures(result: Result, document: Json, shape: LoadShape, notes: list[str])
         notes.append("its latencies of a chat count from a first chunk without content, and are kept in its own words")
         return rates
     by_request = _of_requests(result)
-    ttft, tpot, gap, e2e = by_request or (_told(result, document, name, notes) for name in _METRICS)
+    ttft, tpot, gap, e2e = by_request or (_stated(result, document, name, notes) for name in _METRICS)
     if e2e is None and result.latencies and not result.failures:
         e2e = foreign.of_values(result.latencies)
     return {
@@ -172,7 +172,7 @@ def _of_requests(result: Result) -> tuple[Distribution, Distribution, Distributi
     )
 
 
-def _told(result: Result, document: Json, name: str, notes: list[str]) -> Distribution | None:
+def _stated(result: Result, document: Json, name: str, notes: list[str]) -> Distribution | None:
     """A metric as the plain file tells it, in seconds. How many gaps there were it does not say; at least one a request."""
     told = {}
     for ours, theirs in _STATISTICS:

@@ -142,7 +142,7 @@ class _Enquirer:
         if fetched.status != 200:
             return Enquiry(promised, problem=f"HTTP {fetched.status}")
         return Enquiry(
-            _told(fetched.content),
+            _chunk_counts_in(fetched.content),
             self._template_tokens(fetched.content),
             self._adaptation(),
             None if self._dialect == self._facts.dialect else self._dialect,
@@ -285,7 +285,7 @@ def _speaks_of_model(fetched: Fetched) -> bool:
     return bool(document) and any(word in str(document).lower() for word in ("model", "deployment"))
 
 
-def _told(stream: bytes) -> tuple[ChunkCounts, ...]:
+def _chunk_counts_in(stream: bytes) -> tuple[ChunkCounts, ...]:
     """The means that the chunks of an answer show."""
     documents = [each for each in documents_of(stream) if isinstance(each, dict)]
     chunks = [each for each in documents if isinstance(each.get("choices"), list) and each["choices"]]

@@ -53,7 +53,7 @@ def read_refusal(content: bytes, sent: Collection[str]) -> Refusal:
     places: list[str] = []
     sentences: list[str] = []
     for document in documents:
-        for kind, text in _said(document, 0):
+        for kind, text in _places_and_sentences(document, 0):
             (places if kind == "place" else sentences).append(text)
     if not documents:
         sentences = [content.decode("utf-8", "replace")]
@@ -92,7 +92,7 @@ def documents_of(content: bytes) -> list[Any]:
     return found
 
 
-def _said(value: Any, depth: int) -> Iterator[tuple[str, str]]:
+def _places_and_sentences(value: Any, depth: int) -> Iterator[tuple[str, str]]:
     """The places and sentences anywhere in a document, but for what it repeats of the request."""
     if depth > _MAX_DEPTH:
         return
@@ -100,10 +100,10 @@ def _said(value: Any, depth: int) -> Iterator[tuple[str, str]]:
         yield "sentence", value
         if value.lstrip()[:1] in ("{", "["):  # gateways put the document of another server into a sentence
             for document in _inner_document(value):
-                yield from _said(document, depth + 1)
+                yield from _places_and_sentences(document, depth + 1)
     elif isinstance(value, list):
         for each in value[:100]:
-            yield from _said(each, depth + 1)
+            yield from _places_and_sentences(each, depth + 1)
     elif isinstance(value, dict):
         for key, each in value.items():
             if key.lower() in _PLACE and isinstance(each, str | list):
@@ -112,7 +112,7 @@ def _said(value: Any, depth: int) -> Iterator[tuple[str, str]]:
             elif key.lower() in _LISTS_OF_PLACES and isinstance(each, list):
                 yield from (("place", place) for place in each if isinstance(place, str))
             elif key.lower() not in _REPEATED:
-                yield from _said(each, depth + 1)
+                yield from _places_and_sentences(each, depth + 1)
 
 
 def _inner_document(text: str) -> list[Any]:

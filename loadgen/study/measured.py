@@ -66,7 +66,9 @@ class MeasuredPoint:
     point: Point
     series: Series
     runs: tuple[RunDocument, ...]
-    told_by: frozenset[str] = frozenset()  # coordinates of its server that tell it from other points of the study
+    distinguished_by: frozenset[str] = (
+        frozenset()
+    )  # coordinates of its server that tell it from other points of the study
     accuracy: MeanAccuracy | None = None  # of its server
 
     @property
@@ -235,19 +237,21 @@ def measured_points(points: Sequence[Point], runs: Iterable[RunDocument]) -> tup
         measured = by_key.get(_key(served, load_coordinates_of(run["spec"]), named))
         if measured is not None:
             found.setdefault((series_of(run), places[id(measured)]), []).append(run)
-    placed, told_by = sorted(found.items(), key=lambda entry: entry[0]), _told_by(points, found)
-    return tuple(MeasuredPoint(points[at], series, _repeats(runs), told_by[series]) for (series, at), runs in placed)
+    placed, distinguished_by = sorted(found.items(), key=lambda entry: entry[0]), _distinguished_by(points, found)
+    return tuple(
+        MeasuredPoint(points[at], series, _repeats(runs), distinguished_by[series]) for (series, at), runs in placed
+    )
 
 
-def _told_by(points: Sequence[Point], found: Iterable[tuple[Series, int]]) -> dict[Series, frozenset[str]]:
+def _distinguished_by(points: Sequence[Point], found: Iterable[tuple[Series, int]]) -> dict[Series, frozenset[str]]:
     """What tells the servers of a series apart: their GPUs too, where one was measured on one GPU and on those planned."""
-    told_by = telling_apart(point for point in points if point.variant.planned_gpus is None)
+    distinguished_by = telling_apart(point for point in points if point.variant.planned_gpus is None)
     spread: dict[Series, dict[str, set[int | None]]] = {}
     for series, at in found:
         variant = points[at].variant
         spread.setdefault(series, {}).setdefault(variant.label, set()).add(variant.planned_gpus)
     return {
-        series: told_by | {"gpus"} if any(len(each) > 1 for each in labels.values()) else told_by
+        series: distinguished_by | {"gpus"} if any(len(each) > 1 for each in labels.values()) else distinguished_by
         for series, labels in spread.items()
     }
 
@@ -299,5 +303,7 @@ def without_outliers(points: Iterable[MeasuredPoint]) -> Iterator[MeasuredPoint]
 
 def as_planned(points: Sequence[Point], series: Series) -> tuple[PlannedPoint, ...]:
     """The points of servers that can be started, each as if the series had it."""
-    told_by = telling_apart(points)
-    return tuple(PlannedPoint(point, series, (), told_by) for point in points if point.variant.cannot_run is None)
+    distinguished_by = telling_apart(points)
+    return tuple(
+        PlannedPoint(point, series, (), distinguished_by) for point in points if point.variant.cannot_run is None
+    )

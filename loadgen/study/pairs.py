@@ -49,10 +49,10 @@ def setting(point: MeasuredPoint, named: Iterable[str]) -> Setting:
     follows from those that it is over (the experts of a model, the pipeline stages of a scheme) need not agree.
     """
     over, own = set(named), point.point.variant.settings
-    told_by = set(point.told_by)
+    distinguished_by = set(point.distinguished_by)
     for name in over:
-        told_by -= told_by if name == "profile" else set(_follows(name, own))
-    kept = {"model", *_OF_THE_LOAD, *own, *told_by} - _with_lengths(over)
+        distinguished_by -= distinguished_by if name == "profile" else set(_follows(name, own))
+    kept = {"model", *_OF_THE_LOAD, *own, *distinguished_by} - _with_lengths(over)
     coordinates = point.coordinates
     return tuple(sorted((key, coordinates[key]) for key in kept if key in coordinates))
 

@@ -253,7 +253,7 @@ def test_one_gpu_may_measure_what_is_planned_over_several(waves: list[Any]) -> N
     at = {key: found.coordinates[key] for key in ("experts_run", "batch", "length", "gpus", "tensor", "hardware")}
     assert at == {"experts_run": "fused", "batch": 64, "length": 128, "gpus": 1, "tensor": 1, "hardware": "H200"}
     assert found.point.variant.planned_gpus == 4
-    assert "gpus" not in found.told_by
+    assert "gpus" not in found.distinguished_by
 
 
 def test_one_gpu_and_the_planned_ones_are_told_apart(waves: list[Any]) -> None:
@@ -262,7 +262,7 @@ def test_one_gpu_and_the_planned_ones_are_told_apart(waves: list[Any]) -> None:
     runs = [of_mixtral(run, gpus) for run in waves for gpus in (1, 4)]
     four, one = measured_points((*points, *on_one_gpu(points)), runs)
     assert (four.coordinates["gpus"], one.coordinates["gpus"]) == (4, 1)
-    assert all("gpus" in each.told_by for each in (four, one))
+    assert all("gpus" in each.distinguished_by for each in (four, one))
 
 
 def test_a_study_of_parallelism_has_no_point_on_one_gpu_that_it_does_not_name() -> None:

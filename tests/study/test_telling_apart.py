@@ -21,7 +21,7 @@ loads: [{wave: [1, 64], lengths: [128]}]
 
 
 @pytest.mark.parametrize(
-    ("name", "told_by"),
+    ("name", "distinguished_by"),
     [
         ("fig03", set()),  # each model is on one server
         ("fig05", set()),  # top-k is a setting of the study
@@ -30,9 +30,9 @@ loads: [{wave: [1, 64], lengths: [128]}]
         ("fig16", set()),
     ],
 )
-def test_what_tells_the_points_of_a_figure_apart(name: str, told_by: set[str]) -> None:
+def test_what_tells_the_points_of_a_figure_apart(name: str, distinguished_by: set[str]) -> None:
     file = read_study(name)
-    assert telling_apart(points_of(file, variants_of(file))) == told_by
+    assert telling_apart(points_of(file, variants_of(file))) == distinguished_by
 
 
 def test_points_of_two_servers_agree_in_their_gpus_unless_the_comparison_is_over_them(tmp_path: Path) -> None:
@@ -83,8 +83,8 @@ def test_what_follows_from_the_comparison_need_not_agree(tmp_path: Path, text: s
     points = points_of(file, variants_of(file))
     if text == ALIKE:
         points = tuple(replace(point, coordinates={**point.coordinates, "precision": "bf16"}) for point in points)
-    told_by = telling_apart(points)
-    measured = [MeasuredPoint(point, Series("H100", "measured"), (), told_by) for point in points]
+    distinguished_by = telling_apart(points)
+    measured = [MeasuredPoint(point, Series("H100", "measured"), (), distinguished_by) for point in points]
     assert len({setting(each, [over]) for each in measured}) == settings
 
 

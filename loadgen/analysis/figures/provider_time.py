@@ -17,7 +17,7 @@ from loadgen.engine.records.record import Int64
 _LOOKED_AT = 8
 
 
-def _told_s(measured: Measured, *keys: str) -> FloatArray:
+def _reported_s(measured: Measured, *keys: str) -> FloatArray:
     """The sum of these spans for each answered request, NaN where any was not told."""
     rows = np.flatnonzero(measured.answered)
     timing = measured.records.server_timing
@@ -27,10 +27,10 @@ def _told_s(measured: Measured, *keys: str) -> FloatArray:
 
 
 def _sum_s(timing: object, keys: tuple[str, ...]) -> float:
-    return sum(float("nan") if (told := told_span_s(timing, key)) is None else told for key in keys)
+    return sum(float("nan") if (told := reported_span_s(timing, key)) is None else told for key in keys)
 
 
-def told_span_s(timing: object, key: str) -> float | None:
+def reported_span_s(timing: object, key: str) -> float | None:
     """One span of what a provider says of its own time; None if it does not tell it."""
     value = timing.get(key) if isinstance(timing, dict) else None
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 else None
@@ -41,14 +41,14 @@ def _known(values_s: FloatArray) -> FloatArray:
 
 
 def _span(key: str) -> Callable[[Measured], FloatArray]:
-    return lambda measured: _known(_told_s(measured, key))
+    return lambda measured: _known(_reported_s(measured, key))
 
 
 def _less(edge_ns: Callable[[Measured], Int64], *keys: str) -> Callable[[Measured], FloatArray]:
     def compute(measured: Measured) -> FloatArray:
         rows = measured.answered
         took_s = (edge_ns(measured)[rows] - measured.records.sent_ns[rows]) / 1e9
-        return _known(took_s - _told_s(measured, *keys))
+        return _known(took_s - _reported_s(measured, *keys))
 
     return compute
 

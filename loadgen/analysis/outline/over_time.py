@@ -1,6 +1,6 @@
 """The course of a run in at most `STEPS` steps: tokens, ends and failures of each, and how many requests were in flight.
 
-Requests in flight are looked at `MOMENTS_A_STEP` times a step, so that a short peak
+Requests in flight are looked at `TIMES_PER_STEP` times a step, so that a short peak
 is kept, and none is made of callers whose requests only follow each other.
 """
 
@@ -13,7 +13,7 @@ from loadgen.analysis.timestamps import Extent
 from loadgen.engine.records.record import MISSING, Int64, Outcome
 
 STEPS = 400
-MOMENTS_A_STEP = 32
+TIMES_PER_STEP = 32
 _MIN_STEP_NS = 1_000_000
 
 
@@ -39,7 +39,7 @@ def over_time_outline(measured: Measured) -> OverTimeOutline | None:
     from_ns = begun.first_ns
     span_ns = max(ended.last_ns - from_ns, 1)
     steps = int(min(STEPS, max(1, span_ns // _MIN_STEP_NS)))
-    moments = steps * MOMENTS_A_STEP
+    moments = steps * TIMES_PER_STEP
     moment_ns = span_ns / moments
 
     def places(stamps_ns: Int64) -> Int64:
@@ -54,20 +54,20 @@ def over_time_outline(measured: Measured) -> OverTimeOutline | None:
         went += np.bincount(began, minlength=moments)
         came += np.bincount(end, minlength=moments)
         ok = records.outcome[carried] == Outcome.OK
-        completed += np.bincount(end[ok] // MOMENTS_A_STEP, minlength=steps)
-        failed += np.bincount(end[~ok] // MOMENTS_A_STEP, minlength=steps)
+        completed += np.bincount(end[ok] // TIMES_PER_STEP, minlength=steps)
+        failed += np.bincount(end[~ok] // TIMES_PER_STEP, minlength=steps)
         known = records.arrival_ns != MISSING
         tokens += np.bincount(
-            places(records.arrival_ns[known]) // MOMENTS_A_STEP, _worth(piece)[known], minlength=steps
+            places(records.arrival_ns[known]) // TIMES_PER_STEP, _worth(piece)[known], minlength=steps
         )
     # As they were between moments: of what began and ended within one nobody knows whether they met.
     after = np.cumsum(went - came)
     before = np.concatenate([[0], after[:-1]])
-    most = np.maximum(before, after).reshape(steps, MOMENTS_A_STEP)
-    left = after.reshape(steps, MOMENTS_A_STEP)
+    most = np.maximum(before, after).reshape(steps, TIMES_PER_STEP)
+    left = after.reshape(steps, TIMES_PER_STEP)
     return {
         "from_s": from_ns / 1e9,
-        "step_s": moment_ns * MOMENTS_A_STEP / 1e9,
+        "step_s": moment_ns * TIMES_PER_STEP / 1e9,
         "output_tokens": [round(each, 3) for each in tokens.tolist()] if measured.totals_known else [None] * steps,
         "completed": completed.tolist(),
         "failed": failed.tolist(),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from typing_extensions import TypedDict
 
-from loadgen.analysis.figures.provider_time import told_span_s
+from loadgen.analysis.figures.provider_time import reported_span_s
 from loadgen.analysis.measured import Measured
 from loadgen.engine.records.record import MISSING, Int64, Outcome
 
@@ -53,8 +53,8 @@ def requests_outline(measured: Measured) -> RequestsOutline:
         "last_content_ns": [int(stamps[-1]) if len(stamps) else None for stamps in arrivals_ns],
         "end_ns": [request.end_ns for request in requests],
         "limit_wait_ns": [request.limit_wait_ns for request in requests],
-        "server_queue_s": [told_span_s(request.server_timing, "queue_time") for request in requests],
-        "server_prefill_s": [told_span_s(request.server_timing, "prompt_time") for request in requests],
+        "server_queue_s": [reported_span_s(request.server_timing, "queue_time") for request in requests],
+        "server_prefill_s": [reported_span_s(request.server_timing, "prompt_time") for request in requests],
     }
 
 

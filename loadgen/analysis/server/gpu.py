@@ -70,16 +70,16 @@ def gpu_account(
 def _device(gpu: GpuSeries, start_ns: int, end_ns: int) -> GpuFigures:
     inside = gpu.within(start_ns, end_ns)
 
-    def told(name: str) -> FloatArray:
+    def known_values(name: str) -> FloatArray:
         values = gpu.columns[name][inside]
         known: FloatArray = values[values != MISSING].astype(np.float64)
         return known
 
     def mean(name: str, times: float = 1.0) -> float | None:
-        return float(told(name).mean()) * times if len(told(name)) else None
+        return float(known_values(name).mean()) * times if len(known_values(name)) else None
 
     def most(name: str) -> int | None:
-        return int(told(name).max()) if len(told(name)) else None
+        return int(known_values(name).max()) if len(known_values(name)) else None
 
     energy_j, energy_by = energy(gpu, start_ns, end_ns)
     power_max_mw = most("power_mw")
@@ -126,8 +126,8 @@ def energy(gpu: GpuSeries, start_ns: int, end_ns: int) -> tuple[float | None, st
 
 def _throttled(reasons: Int64) -> dict[str, float]:
     """The share of the readings in which each reason held the clocks down; reasons that never did are left out."""
-    told = reasons[reasons != MISSING]
-    shares = {name: float(np.count_nonzero(told & bit)) / len(told) for name, bit in THROTTLES.items() if len(told)}
+    known = reasons[reasons != MISSING]
+    shares = {name: float(np.count_nonzero(known & bit)) / len(known) for name, bit in THROTTLES.items() if len(known)}
     return {name: share for name, share in shares.items() if share}
 
 

@@ -154,13 +154,13 @@ def _not_all_of_it(span: Span, measured: Measured) -> str | None:
         if missing > max(1.0, _MISSING_RATIO * answered):
             return f"it finished {finished:,.0f} requests by its counter, and {answered:,} were answered"
         return None
-    tokens, ours = _moved(span, names.output_tokens), _tokens_told(measured)
+    tokens, ours = _moved(span, names.output_tokens), _reported_tokens(measured)
     if names.finished is None and tokens is not None and ours is not None and ours - tokens > _MISSING_RATIO * ours:
         return f"it made {tokens:,.0f} output tokens by its counter, and {ours:,} came by its own count"
     return None
 
 
-def _tokens_told(measured: Measured) -> int | None:
+def _reported_tokens(measured: Measured) -> int | None:
     """Output tokens of the ok requests by the server's own word; None where anything else counted them."""
     tokens = 0
     for piece in measured.pieces():

@@ -88,7 +88,7 @@ class SweepProgress(LiveLine):
                     kind = event.failure.kind.replace("_", " ")
                     self.say(Text(f"✗ {event.label} did not start ({kind}); the others go on", style="red"))
             case events.RouteChosen():
-                self._way(event)
+                self._route_chosen(event)
             case events.AskedAgain():
                 self.say(
                     f"the first question to {event.url} went unanswered ({event.why}); asking again in {event.wait_s:.3g} s, "
@@ -199,7 +199,7 @@ class SweepProgress(LiveLine):
         self.say(f"sweep {event.sweep_id}: {at_most}{plural(self._runs, 'run')}{kept}")
         self._line("", "")
 
-    def _way(self, event: events.RouteChosen) -> None:
+    def _route_chosen(self, event: events.RouteChosen) -> None:
         if event.insecure:  # also when quiet
             self._console.print(
                 f"WARNING: --insecure: whoever answers at {event.url} is believed, and is sent the prompts and the key",

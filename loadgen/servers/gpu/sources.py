@@ -21,7 +21,7 @@ _DEVICE_FIELDS = "index,uuid,name,memory.total,power.limit,driver_version"
 _READING_FIELDS = "index,power.draw,clocks.sm,clocks.mem,memory.used,utilization.gpu,temperature.gpu"
 # As drivers from 535 call it, and older ones.
 _REASONS = ("clocks_event_reasons.active", "clocks_throttle_reasons.active")
-_MAX_ANSWER_S = 20.0
+_MAX_RESPONSE_S = 20.0
 _MIB = 1 << 20
 
 
@@ -76,16 +76,16 @@ class Nvml:
 
     def devices(self) -> list[GpuDevice]:
         nvml = self._nvml
-        driver = self._told(nvml.nvmlSystemGetDriverVersion)
+        driver = self._ask_driver(nvml.nvmlSystemGetDriverVersion)
         found = []
         for index, handle in enumerate(self._handles):
-            memory = self._told(nvml.nvmlDeviceGetMemoryInfo, handle)
-            limit_mw = self._told(nvml.nvmlDeviceGetEnforcedPowerLimit, handle)
+            memory = self._ask_driver(nvml.nvmlDeviceGetMemoryInfo, handle)
+            limit_mw = self._ask_driver(nvml.nvmlDeviceGetEnforcedPowerLimit, handle)
             found.append(
                 GpuDevice(
                     index=index,
-                    uuid=_text(self._told(nvml.nvmlDeviceGetUUID, handle)) or "",
-                    name=_text(self._told(nvml.nvmlDeviceGetName, handle)) or "GPU",
+                    uuid=_text(self._ask_driver(nvml.nvmlDeviceGetUUID, handle)) or "",
+                    name=_text(self._ask_driver(nvml.nvmlDeviceGetName, handle)) or "GPU",
                     memory_bytes=None if memory is None else int(memory.total),
                     power_limit_w=None if limit_mw is None else limit_mw / 1000,
                     driver=_text(driver),
@@ -95,7 +95,7 @@ class Nvml:
 
     def processes(self, index: int) -> set[int]:
         """Ids of the processes that compute on that GPU."""
-        found = self._told(self._nvml.nvmlDeviceGetComputeRunningProcesses, self._handles[index])
+        found = self._ask_driver(self._nvml.nvmlDeviceGetComputeRunningProcesses, self._handles[index])
         return {int(process.pid) for process in found or ()}
 
     def readings(self, indices: Sequence[int], ended: threading.Event) -> Iterator[tuple[int, GpuReading]]:
@@ -115,20 +115,20 @@ class Nvml:
 
     def _read(self, handle: Any) -> GpuReading:
         nvml = self._nvml
-        memory = self._told(nvml.nvmlDeviceGetMemoryInfo, handle)
-        use = self._told(nvml.nvmlDeviceGetUtilizationRates, handle)
+        memory = self._ask_driver(nvml.nvmlDeviceGetMemoryInfo, handle)
+        use = self._ask_driver(nvml.nvmlDeviceGetUtilizationRates, handle)
         return GpuReading(
-            power_mw=self._told(nvml.nvmlDeviceGetPowerUsage, handle),
-            energy_mj=self._told(nvml.nvmlDeviceGetTotalEnergyConsumption, handle),
-            sm_clock_mhz=self._told(nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_SM),
-            memory_clock_mhz=self._told(nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_MEM),
+            power_mw=self._ask_driver(nvml.nvmlDeviceGetPowerUsage, handle),
+            energy_mj=self._ask_driver(nvml.nvmlDeviceGetTotalEnergyConsumption, handle),
+            sm_clock_mhz=self._ask_driver(nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_SM),
+            memory_clock_mhz=self._ask_driver(nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_MEM),
             memory_used_bytes=None if memory is None else int(memory.used),
             utilization_percent=None if use is None else int(use.gpu),
-            temperature_c=self._told(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU),
-            throttle_reasons=self._told(nvml.nvmlDeviceGetCurrentClocksThrottleReasons, handle),
+            temperature_c=self._ask_driver(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU),
+            throttle_reasons=self._ask_driver(nvml.nvmlDeviceGetCurrentClocksThrottleReasons, handle),
         )
 
-    def _told(self, ask: Callable[..., Any], *arguments: Any) -> Any:
+    def _ask_driver(self, ask: Callable[..., Any], *arguments: Any) -> Any:
         """What the driver answers; None for what this GPU or this driver does not tell."""
         try:
             return ask(*arguments)
@@ -193,7 +193,7 @@ def _command(query: str) -> list[str]:
 def _ask(query: str) -> list[str]:
     """The lines of one answer; none when the command is absent or refuses."""
     try:
-        answer = subprocess.run(_command(query), capture_output=True, text=True, timeout=_MAX_ANSWER_S, check=True)
+        answer = subprocess.run(_command(query), capture_output=True, text=True, timeout=_MAX_RESPONSE_S, check=True)
     except (OSError, subprocess.SubprocessError):
         return []
     return [line for line in answer.stdout.splitlines() if line.strip()]

@@ -46,13 +46,13 @@ def ask(
             answer = client.post(target, json=one_token_request(model, endpoint))
     except (httpx2.TransportError, httpx2.DecodingError) as error:
         raise NotReady(f"{target} does not answer a request: {type(error).__name__}") from error
-    if answer.status_code == 200 and _is_answer(answer.content):
+    if answer.status_code == 200 and _is_reply(answer.content):
         return facts
     said = f"{target} answers a request with {answer.status_code}: {error_text(answer.content, headers)}"
     raise NotReady(said) if answer.status_code in _NOT_YET else RequestRefused(said)
 
 
-def _is_answer(body: bytes) -> bool:
+def _is_reply(body: bytes) -> bool:
     try:
         document = json.loads(body)
     except ValueError:

@@ -37,7 +37,7 @@ from loadgen.servers.profiles.plugins import without_effect
 
 _LOOK_EVERY_S = 0.1
 _CLEARING_S = 15.0  # what a supervisor takes beyond the server's own grace
-_ANSWER_LIMIT_S = 60.0  # of a server that runs already
+_RESPONSE_LIMIT_S = 60.0  # of a server that runs already
 
 Say = Callable[[str], None]
 
@@ -126,7 +126,7 @@ def _running(launch: Launch, folder: Path) -> ServerState | None:
             f"{state.profile} is running{differs} at {state.url}; end it with `loadgen serve down` before you start {launch.profile_name}"
         )
     try:
-        ask(state.url, state.model, launch.endpoint, key_headers(launch.api_key_env), _ANSWER_LIMIT_S)
+        ask(state.url, state.model, launch.endpoint, key_headers(launch.api_key_env), _RESPONSE_LIMIT_S)
     except (NotReady, RequestRefused) as error:
         raise ServerError(
             f"{state.profile} is running and does not answer ({error}); end it with `loadgen serve down`"

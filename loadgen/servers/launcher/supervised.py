@@ -16,7 +16,7 @@ from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.launcher.processes import FOLDER, is_alive
 from loadgen.servers.launcher.state import ServerState, SupervisorEvent, SupervisorOrder
 
-_ANSWER_LIMIT_S = 20.0
+_RESPONSE_LIMIT_S = 20.0
 _LOOK_AGAIN_S = 0.01
 _END_MARGIN_S = 40.0  # beyond the server's own grace: the rest of the family, and a clean-up
 
@@ -72,7 +72,7 @@ class Supervised:
     def ready(self, facts: Mapping[str, object]) -> None:
         """Have the server recorded as ready. Raises ServerError when it ended at this very moment."""
         self._send({"ready": facts})
-        while events := self.events(_ANSWER_LIMIT_S):
+        while events := self.events(_RESPONSE_LIMIT_S):
             if any(event["event"] == "recorded" for event in events):
                 return
             if events[-1]["event"] == "gone":

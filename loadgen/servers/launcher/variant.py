@@ -47,13 +47,13 @@ def release_of(program: Path, distribution: str) -> str | None:
     A script of a Python environment is answered by that Python, in a tenth of a second; anything else is asked `--version`.
     """
     python = python_of(program)
-    if os.access(python, os.X_OK) and (answer := _said([str(python), "-c", _ASK, distribution])):
+    if os.access(python, os.X_OK) and (answer := _output_of([str(python), "-c", _ASK, distribution])):
         return answer.strip()
-    match = re.search(r"\d+(?:\.\d+)+\S*", _said([str(program), "--version"]) or "")
+    match = re.search(r"\d+(?:\.\d+)+\S*", _output_of([str(program), "--version"]) or "")
     return match[0] if match else None
 
 
-def _said(command: list[str]) -> str | None:
+def _output_of(command: list[str]) -> str | None:
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT_S, check=True)
     except (OSError, subprocess.SubprocessError):

@@ -76,10 +76,10 @@ class SimulatorProcess:
         if not line:
             if not readable:
                 raise ServerError(f"the simulator did not start: it said nothing for {_START_LIMIT_S:g} s")
-            raise ServerError(self._said())
+            raise ServerError(self._last_complaint())
         return int(json.loads(line)["port"])
 
-    def _said(self) -> str:
+    def _last_complaint(self) -> str:
         """The last line of the child's standard error, after its end."""
         child, complaints = self._started(), self._complaints
         assert complaints is not None
