@@ -30,6 +30,14 @@ from tests.analysis.summaries import summarise
 Document = Any
 
 
+def chart_rows(chart: Chart | None) -> list[dict[str, Any]]:
+    """The data of a chart, a row for each mark."""
+    assert chart is not None
+    assert chart.spec is not None
+    rows: list[dict[str, Any]] = chart.spec["data"]["values"]
+    return rows
+
+
 def outlined(document: Document, records: Records) -> Document:
     """The outline of a run, as it is stored with it."""
     names = {field.name for field in fields(RunSpec)}

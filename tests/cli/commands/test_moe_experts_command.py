@@ -5,27 +5,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from loadgen.moe.expert_counts import ExpertCounts, StepSize, read_expert_counts
+from loadgen.moe.expert_counts import StepSize, read_expert_counts
 from loadgen.servers.simulator import SimulatorProcess
 from tests.cli.conftest import Cli
+from tests.report.charts.test_expert_charts import counts
 
 STEPS = (StepSize(1, 10, 20), StepSize(8, 5, 18))
 
 
 def written(name: str, rows: list[list[int]]) -> str:
-    counts = ExpertCounts(
-        model="m",
-        source="worker_extension",
-        experts_per_token=1,
-        layers=tuple(range(len(rows))),
-        counts=np.array(rows, dtype=np.int64),
-        tokens=sum(rows[0]),
-        step_sizes=STEPS,
-    )
-    Path(name).write_text(json.dumps(counts.to_json()))
+    Path(name).write_text(json.dumps(counts(rows, STEPS).to_json()))
     return name
 
 

@@ -7,6 +7,13 @@ import psutil
 
 from tests.servers.launcher.launches import free_port, is_gone, state_in, write_program
 
+QUICK_PROFILE = """
+description: a quick simulator
+launcher: simulator
+engine: loadgen-simulator
+model: simulated-NAME
+arguments: {ttft-s: 0.005, gap-s: 0.001}
+"""
 FAKE_PROFILE = """
 description: a program in vLLM's place
 model: fake

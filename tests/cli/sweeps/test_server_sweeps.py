@@ -21,6 +21,7 @@ from tests.cli.conftest import Cli
 from tests.cli.sweeps.on_record import count_of_runs, sweeps
 from tests.cli.sweeps.own_servers import (
     FAKE_PROFILE,
+    QUICK_PROFILE,
     members_of,
     nothing_is_left,
     write_failing_vllm,
@@ -34,18 +35,10 @@ pytestmark = pytest.mark.loopback
 
 Start = Callable[..., ForkedProgram]
 
-SIMULATED = """
-description: a quick simulator
-launcher: simulator
-engine: loadgen-simulator
-model: simulated-moe
-arguments: {ttft-s: 0.005, gap-s: 0.001}
-sweep: {concurrency: [1, 2], input_tokens: 8, output_tokens: 8, requests: 8}
-"""
+GRID = "sweep: {concurrency: [1, 2], input_tokens: 8, output_tokens: 8, requests: 8}\n"
+SIMULATED = QUICK_PROFILE.replace("NAME", "moe") + GRID
 LONG = ("--requests", "40", "--output-tokens", "30", "--concurrency", "2", "--repeats", "3")
-BROKEN = f"""{FAKE_PROFILE}
-sweep: {{concurrency: [1, 2], input_tokens: 8, output_tokens: 8, requests: 8}}
-"""
+BROKEN = FAKE_PROFILE + GRID
 OUT_OF_MEMORY = (
     "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79 GiB"
 )

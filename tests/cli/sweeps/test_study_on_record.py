@@ -12,17 +12,10 @@ from loadgen.servers.launcher.stop import stop
 from loadgen.servers.prediction.fitted import SERVER_NAME
 from loadgen.store.repository import Store
 from tests.cli.conftest import Cli
-from tests.cli.sweeps.own_servers import FAKE_PROFILE, write_failing_vllm, write_profiles, write_study
+from tests.cli.sweeps.own_servers import FAKE_PROFILE, QUICK_PROFILE, write_failing_vllm, write_profiles, write_study
 
 pytestmark = pytest.mark.loopback
 
-PROFILE = """
-description: a quick simulator
-launcher: simulator
-engine: loadgen-simulator
-model: simulated-NAME
-arguments: {ttft-s: 0.002, gap-s: 0.001}
-"""
 FIRST = """
 title: First
 question: Does it run?
@@ -45,7 +38,7 @@ loads: [{wave: [1, 2], lengths: [8, 16]}]
 @pytest.fixture(autouse=True)
 def studies(tmp_path: Path) -> Iterator[None]:
     """Three studies over the profiles `a` and `b` in the working directory."""
-    write_profiles(tmp_path, PROFILE)
+    write_profiles(tmp_path, QUICK_PROFILE)
     for name, text in (("first", FIRST), ("same", SAME), ("wider", WIDER)):
         write_study(tmp_path, name, text)
     yield

@@ -15,19 +15,12 @@ from loadgen.study.study_file import read_study
 from loadgen.study.variants import variants_of
 from tests.cli.conftest import Cli
 from tests.cli.sweeps.on_record import sweeps
-from tests.cli.sweeps.own_servers import FAKE_PROFILE, write_failing_vllm, write_profiles, write_study
+from tests.cli.sweeps.own_servers import FAKE_PROFILE, QUICK_PROFILE, write_failing_vllm, write_profiles, write_study
 from tests.experiments.accuracy.fake_lm_eval import FakeLmEval
 from tests.servers.launcher.launches import free_port
 
 pytestmark = pytest.mark.loopback
 
-PROFILE = """
-description: a quick simulator
-launcher: simulator
-engine: loadgen-simulator
-model: simulated-NAME
-arguments: {ttft-s: 0.005, gap-s: 0.001}
-"""
 STUDY = """
 title: Mine
 question: Does it run?
@@ -41,7 +34,7 @@ loads:
 @pytest.fixture(autouse=True)
 def study(tmp_path: Path) -> Iterator[Path]:
     """The study `mine` over the profiles `a` and `b` in the working directory."""
-    write_profiles(tmp_path, PROFILE)
+    write_profiles(tmp_path, QUICK_PROFILE)
     yield write_study(tmp_path, "mine", STUDY)
     stop()
 

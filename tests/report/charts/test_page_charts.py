@@ -8,12 +8,11 @@ from loadgen.analysis.figure_table import FIGURES, PER_GPU, PER_USER
 from loadgen.analysis.server.served_gpus import gpu_count
 from loadgen.load.shapes import ClosedLoop
 from loadgen.load.spec import RunSpec
-from loadgen.report.charts.chart import Chart
 from loadgen.report.charts.heat_map import heat_map
 from loadgen.report.charts.load_charts import COMPLETED, GOOD, goodput_chart
 from loadgen.report.charts.pareto import frontier, pareto_chart
 from loadgen.report.charts.repeats import repeats_chart
-from tests.report.documents import Document, measured_run, page_charts, specs
+from tests.report.documents import Document, chart_rows, measured_run, page_charts, specs
 
 THROUGHPUT, TTFT = FIGURES["output_tokens_per_s"], FIGURES["ttft_s"]
 GPUS = [{"name": "NVIDIA H100"}] * 8
@@ -22,13 +21,6 @@ GPUS = [{"name": "NVIDIA H100"}] * 8
 def grid(repeats: int = 1, lengths: tuple[int, ...] = (32, 64)) -> list[Document]:
     planned = specs([ClosedLoop(1), ClosedLoop(4)], lengths, 8, repeats, requests_per_slot=4)
     return [measured_run(spec, "s1", status="valid")[0] for spec in planned]
-
-
-def rows(chart: Chart | None) -> list[dict[str, Any]]:
-    assert chart is not None
-    assert chart.spec is not None
-    values: list[dict[str, Any]] = chart.spec["data"]["values"]
-    return values
 
 
 def test_gpus_are_those_watched_as_the_servers_own_else_by_its_parallelism() -> None:
@@ -55,10 +47,10 @@ def test_the_pareto_chart_is_per_gpu_only_where_every_count_is_known() -> None:
     for run in runs:
         run["server"] = run["server"] | {"launch": {"gpus": GPUS, "arguments": {"tensor-parallel-size": 2}}}
         run["output_tokens_per_s"] = 100.0
-    assert {row["server"] for row in rows(pareto_chart(runs))} == {50.0}
+    assert {row["server"] for row in chart_rows(pareto_chart(runs))} == {50.0}
     runs[0]["server"] = runs[0]["server"] | {"launch": None}
     chart = pareto_chart(runs)
-    assert {row["server"] for row in rows(chart)} == {100.0}
+    assert {row["server"] for row in chart_rows(chart)} == {100.0}
     assert chart is not None
     assert "Per server" in chart.caption
 
@@ -81,7 +73,7 @@ def test_goodput_stands_beside_all_that_was_completed_with_its_slo() -> None:
         run["spec"] |= {"slo": {"ttft_s": 0.2}}
         run["goodput_per_s"], run["requests_per_s"] = 3.0, 4.0
     chart = goodput_chart(runs)
-    assert {(row["statistic"], row["value"]) for row in rows(chart)} == {(GOOD, 3.0), (COMPLETED, 4.0)}
+    assert {(row["statistic"], row["value"]) for row in chart_rows(chart)} == {(GOOD, 3.0), (COMPLETED, 4.0)}
     assert chart is not None
     assert "SLO: TTFT ≤ 200 ms." in chart.caption
 
@@ -111,7 +103,7 @@ def test_a_heat_map_has_a_cell_for_each_point_and_says_what_is_missing() -> None
     runs[3]["verdict"] = {"status": "doubtful", "findings": []}
     runs[0]["verdict"] = {"status": "invalid", "findings": []}
     chart = heat_map(runs, THROUGHPUT, "p50")
-    cells = {(row["line"], row["column"]): (row["text"], row["status"]) for row in rows(chart)}
+    cells = {(row["line"], row["column"]): (row["text"], row["status"]) for row in chart_rows(chart)}
     assert cells == {
         ("32 in", "1"): ("invalid", "invalid"),
         ("32 in", "4"): ("300", "valid"),
@@ -121,7 +113,7 @@ def test_a_heat_map_has_a_cell_for_each_point_and_says_what_is_missing() -> None
     assert chart is not None
     assert "?: doubtful." in chart.caption
     assert "–: not known" in chart.caption
-    assert {row["share"] for row in rows(chart) if row["runs"]} == {0.0, 1.0}
+    assert {row["share"] for row in chart_rows(chart) if row["runs"]} == {0.0, 1.0}
     assert chart.table is not None
     assert chart.table.rows[0] == ("32 in", "invalid", "300")
 
@@ -137,7 +129,7 @@ def test_repeats_are_marks_around_their_median_and_from_five_on_a_box() -> None:
     chart = repeats_chart(runs, THROUGHPUT, "p50")
     assert chart is not None
     assert chart.spec is not None
-    assert sorted({round(row["off"], 3) for row in rows(chart)}) == [-1.961, -0.98, 0.0, 0.98, 1.961]
+    assert sorted({round(row["off"], 3) for row in chart_rows(chart)}) == [-1.961, -0.98, 0.0, 0.98, 1.961]
     boxes = chart.spec["layer"][0]["data"]["values"]
     assert [(round(box["least"], 3), round(box["q1"], 3), box["median"]) for box in boxes] == [(-1.961, -0.98, 0)] * 2
     assert "Box:" in chart.caption
@@ -172,4 +164,4 @@ def test_runs_by_different_slos_have_lines_of_their_own() -> None:
     for run, limit_s in zip(runs, (0.1, 0.2), strict=True):
         run["spec"] |= {"slo": {"ttft_s": limit_s}, "point_hash": f"of {limit_s}"}
         run["goodput_per_s"] = 1.0
-    assert {row["series"] for row in rows(goodput_chart(runs))} == {"TTFT ≤ 100 ms", "TTFT ≤ 200 ms"}
+    assert {row["series"] for row in chart_rows(goodput_chart(runs))} == {"TTFT ≤ 100 ms", "TTFT ≤ 200 ms"}

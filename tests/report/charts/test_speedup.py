@@ -1,13 +1,10 @@
 """Speed-up by drafts against acceptance: what is set against what, with which interval, and when there is nothing to draw."""
 
-from typing import Any
-
 import pytest
 
 from loadgen.load.shapes import ClosedLoop
-from loadgen.report.charts.chart import Chart
 from loadgen.report.charts.speedup import draft_label, speedup_chart
-from tests.report.documents import Document, measured_run, specs
+from tests.report.documents import Document, chart_rows, measured_run, specs
 
 DRAFTS: dict[str, object] = {"method": "draft_model", "model": "models/small", "num_speculative_tokens": 3}
 
@@ -30,16 +27,9 @@ PLAIN = runs("s1", (100.0, 101.0, 99.0), drafts=None, accepted=None)
 FAST = runs("s2", (150.0, 149.0, 151.0), drafts=DRAFTS, accepted=0.5)
 
 
-def marks(chart: Chart | None) -> list[dict[str, Any]]:
-    assert chart is not None
-    assert chart.spec is not None
-    values: list[dict[str, Any]] = chart.spec["data"]["values"]
-    return values
-
-
 def test_the_ratio_to_the_same_load_without_drafts_with_its_interval() -> None:
     chart = speedup_chart([*PLAIN, *FAST])
-    (mark,) = marks(chart)
+    (mark,) = chart_rows(chart)
     assert (mark["series"], mark["acceptance"], mark["tokens_per_draft"]) == ("small, 3 tokens", 0.5, 2.5)
     assert mark["speedup"] == pytest.approx(1.5)
     # Student's t for three repeats, 4.303, times the deviation 1 over the root of 3: 2.48 of 100 and of 150.
@@ -58,7 +48,7 @@ def test_datasets_are_marks_of_one_line_each_against_its_own_runs_without_drafts
         return [run | {"spec": run["spec"] | spec} | changed for run in chosen]
 
     told = {"speculation": {"acceptance_ratio": 0.8, "tokens_per_draft": 3.4}}
-    found = marks(
+    found = chart_rows(
         speedup_chart([*of("copy", PLAIN), *of("add", PLAIN), *of("copy", FAST, server_account=told), *of("add", FAST)])
     )
     assert [(mark["series"], mark["dataset"], round(mark["acceptance"], 6)) for mark in found] == [
