@@ -23,7 +23,7 @@ from loadgen.importers.importing import read_sweeps
 from loadgen.moe.hardware import hardware
 from loadgen.report.charts.drawing import draw
 from loadgen.report.format import MISSING_FIGURE, number
-from loadgen.report.study.claim_rows import Side, contradictions
+from loadgen.report.study.claim_rows import ContradictionSide, contradictions
 from loadgen.report.study.claim_words import VERDICT_WORDS, found_words, stated_words
 from loadgen.report.study.drawing import drawing
 from loadgen.report.study.library import readable_studies
@@ -116,7 +116,7 @@ def contradicting(measured: Measured) -> str:
     return table(("claim", "against", "why"), rows, 0)
 
 
-def side_words(side: Side) -> str:
+def side_words(side: ContradictionSide) -> str:
     return f"{side.claim.says} ({side.claim.place}: {side.words})"
 
 

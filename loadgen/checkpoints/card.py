@@ -5,7 +5,7 @@ from typing import TypedDict
 
 import loadgen
 from loadgen.checkpoints.moe_layers import MoeCheckpoint
-from loadgen.checkpoints.selection import Pruning, Selection
+from loadgen.checkpoints.selection import PrunedSelection, Pruning
 
 FILE = "pruning.json"
 
@@ -48,7 +48,7 @@ class PruningDocument(TypedDict):
     kept_experts: list[KeptExperts] | None  # null if all stayed
 
 
-def document_of(moe: MoeCheckpoint, pruning: Pruning, selection: Selection, weight_bytes: int) -> PruningDocument:
+def document_of(moe: MoeCheckpoint, pruning: Pruning, selection: PrunedSelection, weight_bytes: int) -> PruningDocument:
     """Describe a pruning whose result has `weight_bytes` of weights."""
     experts, ffn = moe.experts.experts, moe.experts.ffn_size
     inter = pruning.kind == "inter"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from loadgen.checkpoints.shard import Shard, Tensor, read_shard
+from loadgen.checkpoints.shard import ShardFile, Tensor, read_shard
 from loadgen.errors import UsageError
 
 CONFIGURATION = "config.json"
@@ -32,7 +32,7 @@ class Checkpoint:
 
     folder: Path
     config: Mapping[str, object]
-    shards: tuple[Shard, ...]
+    shards: tuple[ShardFile, ...]
     is_indexed: bool
 
     @property

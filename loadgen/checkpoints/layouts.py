@@ -19,7 +19,7 @@ Owner = int | Literal["router", "shared", "all"]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TensorPlace:
     """What a tensor is part of. `head` and `tail` are the name before and behind the number of an expert."""
 
     part: Part
@@ -72,7 +72,7 @@ class Layout:
             texts.append(rf"{begin}{self.block}\.{self.shared}\.)(?P<tail>(?P<part>{projections})\..+)")
         return tuple(re.compile(text) for text in texts)
 
-    def place_of(self, name: str) -> Place | None:
+    def place_of(self, name: str) -> TensorPlace | None:
         """Return what the tensor of that name is part of; None for one that pruning leaves alone."""
         expert, router, fused = (pattern.fullmatch(name) for pattern in self._patterns[:3])
         parts: dict[str, Part] = {self.names.gate: "gate", self.names.up: "up", self.names.down: "down"}
@@ -86,8 +86,8 @@ class Layout:
         return None if shared is None else _place(shared, parts[shared["part"]], "shared")
 
 
-def _place(match: re.Match[str], part: Part, owner: Owner) -> Place:
-    return Place(part, int(match["layer"]), owner, match["head"], match["tail"])
+def _place(match: re.Match[str], part: Part, owner: Owner) -> TensorPlace:
+    return TensorPlace(part, int(match["layer"]), owner, match["head"], match["tail"])
 
 
 _NUMBERED = Names("w1", "w3", "w2")

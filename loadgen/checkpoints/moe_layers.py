@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from loadgen.checkpoints.checkpoint import CONFIGURATION, Checkpoint
-from loadgen.checkpoints.layouts import Layout, Owner, Part, Place, layout_of
+from loadgen.checkpoints.layouts import Layout, Owner, Part, TensorPlace, layout_of
 from loadgen.checkpoints.shard import Tensor
 from loadgen.errors import ModelError, UsageError
 from loadgen.moe.architecture import Experts
@@ -24,7 +24,7 @@ class MoeCheckpoint:
     hidden_size: int
     groups: int  # of equally many experts each, of which a token's experts come from `groups_per_token`
     groups_per_token: int
-    layers: Mapping[int, tuple[tuple[Place, Tensor], ...]]  # what pruning may change, by layer
+    layers: Mapping[int, tuple[tuple[TensorPlace, Tensor], ...]]  # what pruning may change, by layer
 
     def weights(self, layer: int, owner: Owner) -> dict[Part, Tensor]:
         """The matrices of an expert, of the shared experts, or of all experts of a layer together."""
@@ -77,8 +77,8 @@ def _groups(checkpoint: Checkpoint, experts: int) -> tuple[int, int]:
     return groups, reached
 
 
-def _layers(checkpoint: Checkpoint, layout: Layout) -> dict[int, tuple[tuple[Place, Tensor], ...]]:
-    found: dict[int, list[tuple[Place, Tensor]]] = {}
+def _layers(checkpoint: Checkpoint, layout: Layout) -> dict[int, tuple[tuple[TensorPlace, Tensor], ...]]:
+    found: dict[int, list[tuple[TensorPlace, Tensor]]] = {}
     for name, tensor in checkpoint.tensors.items():
         if (place := layout.place_of(name)) is not None:
             found.setdefault(place.layer, []).append((place, tensor))
@@ -122,7 +122,7 @@ def _named(owner: Owner) -> str:
     return f"expert {owner}" if isinstance(owner, int) else f"{owner} experts"
 
 
-def _shape(moe: MoeCheckpoint, place: Place) -> tuple[int, ...] | None:
+def _shape(moe: MoeCheckpoint, place: TensorPlace) -> tuple[int, ...] | None:
     """The shape of a matrix by the configuration; None for what is no matrix (a scale, a bias, packed weights)."""
     if not place.is_weight:
         return None

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from loadgen.checkpoints import card
 from loadgen.checkpoints.checkpoint import CONFIGURATION, INDEX, index_of, read_checkpoint
-from loadgen.checkpoints.layouts import Place
+from loadgen.checkpoints.layouts import TensorPlace
 from loadgen.checkpoints.moe_layers import MoeCheckpoint, read_moe
-from loadgen.checkpoints.selection import Kind, Pruning, Selection, select
+from loadgen.checkpoints.selection import Kind, PrunedSelection, Pruning, select
 from loadgen.checkpoints.shard import NewTensor, Raw, Tensor, copied, header_of, write_shard
 from loadgen.errors import UsageError
 from loadgen.moe.context import language_keys
@@ -69,7 +69,7 @@ def prune(
     return document
 
 
-def _new_shards(moe: MoeCheckpoint, pruning: Pruning, selection: Selection) -> list[_NewShard]:
+def _new_shards(moe: MoeCheckpoint, pruning: Pruning, selection: PrunedSelection) -> list[_NewShard]:
     """The shards to write, named as before; one from which all experts are gone is not written."""
     found = []
     for shard in moe.checkpoint.shards:
@@ -84,7 +84,7 @@ def _index(shards: Sequence[_NewShard]) -> str:
     return index_of({tensor.name: (shard.name, tensor.size_bytes) for shard in shards for tensor in shard.tensors})
 
 
-def _configuration(moe: MoeCheckpoint, selection: Selection) -> str:
+def _configuration(moe: MoeCheckpoint, selection: PrunedSelection) -> str:
     """The configuration with as many experts, of such a size, as the pruned checkpoint has."""
     config = dict(moe.checkpoint.config)
     part = config
@@ -162,7 +162,7 @@ def _unwritable(target: Path, error: OSError) -> UsageError:
 Indices = NDArray[np.int64]
 
 
-def sliced(moe: MoeCheckpoint, kind: Kind, selection: Selection, tensor: Tensor) -> NewTensor | None:
+def sliced(moe: MoeCheckpoint, kind: Kind, selection: PrunedSelection, tensor: Tensor) -> NewTensor | None:
     """Return what becomes of a tensor; None if its expert is removed. Raises UsageError for one that cannot be cut."""
     place = moe.layout.place_of(tensor.name)
     if place is None:
@@ -172,7 +172,7 @@ def sliced(moe: MoeCheckpoint, kind: Kind, selection: Selection, tensor: Tensor)
     return _without_columns(moe, place, tensor, selection)
 
 
-def _without_experts(place: Place, tensor: Tensor, kept: Indices) -> NewTensor | None:
+def _without_experts(place: TensorPlace, tensor: Tensor, kept: Indices) -> NewTensor | None:
     if place.owner == "shared":
         return copied(tensor, tensor.name)
     if place.owner in ("router", "all"):
@@ -181,7 +181,7 @@ def _without_experts(place: Place, tensor: Tensor, kept: Indices) -> NewTensor |
     return copied(tensor, f"{place.head}{at[0]}{place.tail}") if len(at) else None
 
 
-def _without_columns(moe: MoeCheckpoint, place: Place, tensor: Tensor, selection: Selection) -> NewTensor:
+def _without_columns(moe: MoeCheckpoint, place: TensorPlace, tensor: Tensor, selection: PrunedSelection) -> NewTensor:
     if place.owner == "router":
         return copied(tensor, tensor.name)
     if place.owner == "all":
@@ -201,7 +201,7 @@ def _without_columns(moe: MoeCheckpoint, place: Place, tensor: Tensor, selection
     )
 
 
-def _columns_of_all(moe: MoeCheckpoint, place: Place, tensor: Tensor, selection: Selection) -> NewTensor:
+def _columns_of_all(moe: MoeCheckpoint, place: TensorPlace, tensor: Tensor, selection: PrunedSelection) -> NewTensor:
     """Cut a tensor of all experts of a layer: rows of [experts, gate and up, hidden], columns of [experts, hidden, ffn]."""
     if not place.is_weight:
         raise UsageError(f"{tensor.path} has {tensor.name}, from which no column can be taken out; use --inter")

@@ -51,7 +51,7 @@ class Pruning:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class PrunedSelection:
     """What stays, in ascending order: by layer the experts, or by layer and expert the columns.
 
     The same number of them stay in every layer and expert: `experts` and `ffn_size`.
@@ -67,7 +67,7 @@ class Selection:
         return self.kept_columns[layer, owner if isinstance(owner, int) else _SHARED]
 
 
-def select(moe: MoeCheckpoint, pruning: Pruning, say: Callable[[str], None] = lambda line: None) -> Selection:
+def select(moe: MoeCheckpoint, pruning: Pruning, say: Callable[[str], None] = lambda line: None) -> PrunedSelection:
     """Choose what stays. `say` gets a line for each layer whose norms are computed.
 
     Raises UsageError for a ratio that leaves too little or removes nothing, or counts of another model.
@@ -78,14 +78,14 @@ def select(moe: MoeCheckpoint, pruning: Pruning, say: Callable[[str], None] = la
     if pruning.kind == "inter":
         kept = _experts_that_stay(moe, pruning.ratio)
         experts = {layer: _best(_expert_scores(moe, pruning, layer), kept, moe.groups) for layer in layers}
-        return Selection(kept, moe.experts.ffn_size, kept_experts=experts)
+        return PrunedSelection(kept, moe.experts.ffn_size, kept_experts=experts)
     kept = _columns_that_stay(moe, pruning.ratio)
     columns = {
         (layer, expert): _best(scores, kept * len(scores) // moe.experts.ffn_size)
         for layer in layers
         for expert, scores in _column_scores(moe, pruning, layer).items()
     }
-    return Selection(moe.experts.experts, kept, kept_columns=columns)
+    return PrunedSelection(moe.experts.experts, kept, kept_columns=columns)
 
 
 def _announced(moe: MoeCheckpoint, pruning: Pruning, say: Callable[[str], None]) -> Iterator[int]:

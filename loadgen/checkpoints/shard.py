@@ -69,7 +69,7 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Shard:
+class ShardFile:
     """One file of a checkpoint: its tensors in the order of their bytes."""
 
     path: Path
@@ -104,7 +104,7 @@ def _whole(tensor: Tensor) -> Iterator[Raw]:
     yield tensor.raw()
 
 
-def read_shard(path: Path) -> Shard:
+def read_shard(path: Path) -> ShardFile:
     """Read the header of a file. Raises UsageError for one that is cut short or does not describe its bytes."""
     try:
         length = path.stat().st_size
@@ -124,7 +124,7 @@ def read_shard(path: Path) -> Shard:
             raise UsageError(
                 f"{path} is damaged: the bytes of {before.name} and {after.name} overlap; download it again"
             )
-    return Shard(path, metadata, tuple(tensors))
+    return ShardFile(path, metadata, tuple(tensors))
 
 
 def _parsed(path: Path, header: bytes) -> tuple[dict[str, str], dict[str, _Entry]]:

@@ -16,7 +16,7 @@ from loadgen.engine.capture.sample import SampledReply
 from loadgen.engine.capture.spool import Spool
 from loadgen.engine.capture.tokenizer import Tokenizer
 from loadgen.engine.drive.closed_loop import ClosedLoopDriver
-from loadgen.engine.drive.driver import Driver, Plan, Progress, Wiring
+from loadgen.engine.drive.driver import Driver, DriverPlan, Progress, Wiring
 from loadgen.engine.drive.open_loop import OpenLoopDriver
 from loadgen.engine.drive.throttle import Throttle
 from loadgen.engine.eventloop.clock import LoopProbe, WallClock, monotonic_ns
@@ -46,7 +46,7 @@ _MARK_PERIOD_NS = 1_000_000_000  # what is older than one or two of them is not 
 
 
 @dataclass(frozen=True, slots=True)
-class Task(Plan):
+class Task(DriverPlan):
     """One run, for one worker or several. `workers` is the most to be used; a run of fewer callers takes fewer."""
 
     tokenizer: str | None = None  # counts the tokens of chunks where the server does not

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from loadgen.errors import UsageError
-from loadgen.experiments.accuracy.evaluation import Target, evaluate
+from loadgen.experiments.accuracy.evaluation import EvaluationTarget, evaluate
 from loadgen.experiments.events import Evaluated, Evaluating, OnEvent
 from loadgen.experiments.preparation import PreparedSweep, only_model, variant_served
 from loadgen.experiments.run_document import SweepContext
@@ -32,7 +32,7 @@ class ServerAsked:
 
 
 @contextmanager
-def target_of(asked: ServerAsked, environ: Mapping[str, str], on_event: OnEvent) -> Iterator[Target]:
+def target_of(asked: ServerAsked, environ: Mapping[str, str], on_event: OnEvent) -> Iterator[EvaluationTarget]:
     """Yield the server when it answers; one that was started here is stopped after the block.
 
     Raises UsageError, ServerError, and StartFailure.
@@ -59,7 +59,9 @@ def target_of(asked: ServerAsked, environ: Mapping[str, str], on_event: OnEvent)
         yield _target(named, launched.url, environ, launched)
 
 
-def _target(asked: ServerAsked, url: str, environ: Mapping[str, str], launched: ServerState | None = None) -> Target:
+def _target(
+    asked: ServerAsked, url: str, environ: Mapping[str, str], launched: ServerState | None = None
+) -> EvaluationTarget:
     base_url, route = parse_url(url).base, RouteKeys().route_to(url, environ)
     key = api_key(asked.api_key_env, environ)
     headers = () if key is None else (("Authorization", f"Bearer {key}"),)
@@ -69,7 +71,7 @@ def _target(asked: ServerAsked, url: str, environ: Mapping[str, str], launched: 
         listed = names_shown(facts.models) + did_you_mean(model, facts.models)
         raise UsageError(f"{base_url} does not serve the model '{model}'; it lists {listed}")
     server = SweepContext(sweep_id="", facts=facts, headers=headers, route=route, launched=launched).server(model)
-    return Target(facts, server, model, key, route)
+    return EvaluationTarget(facts, server, model, key, route)
 
 
 def is_due(prepared: PreparedSweep, store: Store, sweep: SweepRow) -> bool:
@@ -89,7 +91,7 @@ def evaluate_if_due(
     if accuracy is None or accuracy.asked.when != when or not is_due(prepared, store, store.sweep(context.sweep_id)):
         return
     key = api_key(spec.api_key_env, accuracy.environ)
-    target = Target(context.facts, context.server(spec.model), spec.model, key, context.route)
+    target = EvaluationTarget(context.facts, context.server(spec.model), spec.model, key, context.route)
     on_event(Evaluating(", ".join(accuracy.names)))
     evaluation = evaluate(
         accuracy,

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from loadgen.importers import foreign
-from loadgen.importers.lenient import Json, Number, Part, object_of, read_leniently
+from loadgen.importers.lenient import Json, LenientPart, Number, object_of, read_leniently
 from loadgen.load.shapes import LoadShape, OpenLoop, Wave
 
 TOOL, PREDECESSOR = "AIPerf", "genai-perf"
@@ -20,7 +20,7 @@ _AT_A_RATE = ("constant", "poisson", "gamma")
 _OF_0_1 = {"ttft": "time_to_first_token"}  # keys that 0.1 has under another name
 
 
-class Metric(Part):
+class Metric(LenientPart):
     unit: str | None = None
     avg: Number | None = None
     min: Number | None = None
@@ -42,7 +42,7 @@ class Metric(Part):
         return {name: None if value is None or factor is None else value * factor for name, value in names}
 
 
-class LoadPhase(Part):
+class LoadPhase(LenientPart):
     kind: str = "profiling"
     type: str
     requests: int | None = None
@@ -51,15 +51,15 @@ class LoadPhase(Part):
     smoothness: Number | None = None
 
 
-class Named(Part):
+class Named(LenientPart):
     name: str
 
 
-class Models(Part):
+class Models(LenientPart):
     items: list[Named] = Field(min_length=1)
 
 
-class EndpointConfig(Part):
+class EndpointConfig(LenientPart):
     urls: list[str] = Field(min_length=1)
     type: str
     streaming: bool = False
@@ -67,14 +67,14 @@ class EndpointConfig(Part):
     per_chunk_usage: bool = False
 
 
-class Config(Part):
+class Config(LenientPart):
     models: Models
     endpoint: EndpointConfig
     phases: list[LoadPhase] = Field(min_length=1)
     datasets: list[Json] = Field(default_factory=list)
 
 
-class Export(Part):
+class Export(LenientPart):
     aiperf_version: str | None = None
     start_time: datetime | None = Field(default=None, strict=False)
     end_time: datetime | None = Field(default=None, strict=False)

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from loadgen.importers import foreign
-from loadgen.importers.lenient import Json, Number, Part, object_of, read_leniently
+from loadgen.importers.lenient import Json, LenientPart, Number, object_of, read_leniently
 from loadgen.importers.older_guidellm import is_older, upgraded
 from loadgen.load.shapes import LoadShape, OpenLoop, Wave
 
@@ -19,7 +19,7 @@ TOOL = "GuideLLM"
 _OPEN = ("constant", "poisson", "async")  # loads at a rate
 
 
-class Stamps(Part):
+class Stamps(LenientPart):
     """Moments of one request, in seconds of the wall clock."""
 
     targeted_start: Number | None = None
@@ -29,25 +29,25 @@ class Stamps(Part):
     token_iterations: int | None = None
 
 
-class Info(Part):
+class Info(LenientPart):
     timings: Stamps
 
 
-class Request(Part):
+class Request(LenientPart):
     info: Info
     output_tokens: int | None = None
 
 
-class Requests(Part):
+class Requests(LenientPart):
     successful: list[Request] | None = None
 
 
-class RequestCounts(Part):
+class RequestCounts(LenientPart):
     successful: int = Field(ge=0)
     total: int = Field(ge=0)
 
 
-class Statistics(Part):
+class Statistics(LenientPart):
     mean: Number | None = None
     median: Number | None = None
     min: Number | None = None
@@ -57,11 +57,11 @@ class Statistics(Part):
     percentiles: dict[str, Number | None] | None = None
 
 
-class OfOk(Part):
+class OfOk(LenientPart):
     successful: Statistics = Statistics()
 
 
-class Metrics(Part):
+class Metrics(LenientPart):
     request_totals: RequestCounts
     requests_per_second: OfOk = OfOk()
     output_tokens_per_second: OfOk = OfOk()
@@ -72,27 +72,27 @@ class Metrics(Part):
     output_token_count: OfOk = OfOk()
 
 
-class Strategy(Part):
+class Strategy(LenientPart):
     type_: str = "unknown"
     streams: int | None = None
     rate: Number | None = None
     initial_burst: bool = False
 
 
-class Backend(Part):
+class Backend(LenientPart):
     target: str | None = None
     model: str | None = None
     request_format: str | None = None
 
 
-class Edge(Part):
+class Edge(LenientPart):
     """How much is left out at the beginning or the end."""
 
     percent: Number | None = None
     value: Number | None = None
 
 
-class BenchmarkConfig(Part):
+class BenchmarkConfig(LenientPart):
     strategy: Strategy
     backend: Backend
     sample_size: int | None = None
@@ -100,7 +100,7 @@ class BenchmarkConfig(Part):
     cooldown: Edge | None = None
 
 
-class Benchmark(Part):
+class Benchmark(LenientPart):
     config: BenchmarkConfig
     metrics: Metrics
     requests: Requests
@@ -108,13 +108,13 @@ class Benchmark(Part):
     duration: Number | None = None
 
 
-class Metadata(Part):
+class Metadata(LenientPart):
     guidellm_version: str | None = None
     python_version: str | None = None
     platform: str | None = None
 
 
-class Report(Part):
+class Report(LenientPart):
     metadata: Metadata
     config: Json
     benchmarks: list[Benchmark] = Field(min_length=1)

@@ -10,18 +10,18 @@ from typing import Any
 from pydantic import Field
 
 from loadgen.importers.foreign import ForeignRun, of_figures, scalars
-from loadgen.importers.lenient import Number, Part, read_leniently
+from loadgen.importers.lenient import LenientPart, Number, read_leniently
 from loadgen.load.shapes import OpenLoop, Wave
 
 TOOL = "inference-perf"
 
 
-class Load(Part):
+class Load(LenientPart):
     count: int = Field(ge=0)
     requested_rate: Number | None = None
 
 
-class Spread(Part):
+class Spread(LenientPart):
     """A distribution, in seconds or tokens."""
 
     mean: Number | None = None
@@ -35,15 +35,15 @@ class Spread(Part):
     total: Number | None = None
 
 
-class Latency(Part):
+class Latency(LenientPart):
     time_to_first_token: Spread | None = None
 
 
-class Throughput(Part):
+class Throughput(LenientPart):
     requests_per_sec: Number | None = None
 
 
-class Successes(Part):
+class Successes(LenientPart):
     count: int = Field(ge=0)
     latency: Latency | None = None
     throughput: Throughput | None = None
@@ -52,7 +52,7 @@ class Successes(Part):
     output_len: Spread | None = None
 
 
-class Lifecycle(Part):
+class Lifecycle(LenientPart):
     benchmark_time_seconds: Number | None = None
     load_summary: Load
     successes: Successes

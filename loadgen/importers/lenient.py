@@ -15,7 +15,7 @@ Model = TypeVar("Model", bound=BaseModel)
 _MAX_REPAIRS = 1000
 
 
-class Part(BaseModel):
+class LenientPart(BaseModel):
     """An object in the document: its types as they are, without conversion; keys that are not known are let through."""
 
     model_config = ConfigDict(strict=True)

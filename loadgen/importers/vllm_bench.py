@@ -11,7 +11,7 @@ from pydantic import Field
 
 from loadgen.analysis.stats import Distribution
 from loadgen.importers import foreign
-from loadgen.importers.lenient import Json, Number, Part, read_leniently
+from loadgen.importers.lenient import Json, LenientPart, Number, read_leniently
 from loadgen.load.arrivals import Ramp
 from loadgen.load.file_rows import number_of
 from loadgen.load.shapes import LoadShape, OpenLoop, Wave
@@ -22,7 +22,7 @@ _METRICS = ("ttft", "tpot", "itl", "e2el")
 _STATISTICS = (("mean", "mean"), ("p50", "median"), ("p90", "p90"), ("p95", "p95"), ("p99", "p99"))
 
 
-class Result(Part):
+class Result(LenientPart):
     """One result, as far as it is read. Lists are there with --save-detailed alone, but for `latencies`.
 
     Versions of 2024 and 2025 have `endpoint_type` or nothing for `backend`, no `failed`, and no `latencies`.

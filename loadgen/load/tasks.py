@@ -36,7 +36,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class TextTask:
     """A kind of example; `draw` returns a prompt, its reply, and candidates for wrong replies in order of preference."""
 
     name: str
@@ -116,15 +116,15 @@ def _agree(rng: Random) -> tuple[str, str, list[str]]:
     return f"agree the {subject} {' '.join(places)}=", verbs[0][0], wrong
 
 
-TASKS: Mapping[str, Task] = MappingProxyType(
+TASKS: Mapping[str, TextTask] = MappingProxyType(
     {
         task.name: task
         for task in (
-            Task("copy", "repeat 3 to 10 letters", _copy, _LETTERS),
-            Task("sort", "put 3 to 9 digits in ascending order", _sort, _DIGITS),
-            Task("add", "add two numbers below 100", _add, _DIGITS),
-            Task("find", "look up the two digits after one of 3 to 6 letters", _find, _DIGITS),
-            Task("agree", "name what the first animal of a sentence does, in its number", _agree, _LETTERS),
+            TextTask("copy", "repeat 3 to 10 letters", _copy, _LETTERS),
+            TextTask("sort", "put 3 to 9 digits in ascending order", _sort, _DIGITS),
+            TextTask("add", "add two numbers below 100", _add, _DIGITS),
+            TextTask("find", "look up the two digits after one of 3 to 6 letters", _find, _DIGITS),
+            TextTask("agree", "name what the first animal of a sentence does, in its number", _agree, _LETTERS),
         )
     }
 )

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figure_table import FIGURES
 from loadgen.analysis.figures.figure import Figure
-from loadgen.report.points import MIN_FOR_INTERVAL, Point, axes, limits_label, points
+from loadgen.report.points import MIN_FOR_INTERVAL, LoadPoint, axes, limits_label, points
 
 TAILS = ("p99", "p95", "p90")
 TTFT, TPOT, THROUGHPUT = FIGURES["ttft_s"], FIGURES["tpot_s"], FIGURES["output_tokens_per_s"]
@@ -23,7 +23,7 @@ TOKENS_PER_CHUNK = FIGURES["tokens_per_chunk"]
 BOUND_RATIO = FIGURES["bound_ratio"]
 
 
-def tail(figure: Figure, drawn: Sequence[Point]) -> str | None:
+def tail(figure: Figure, drawn: Sequence[LoadPoint]) -> str | None:
     """The highest percentile that every point has, else the highest that any has, else None."""
     for share in (all, any):
         for name in TAILS:

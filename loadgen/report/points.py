@@ -178,7 +178,7 @@ def spread_label(repeats: Iterable[int]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class LoadPoint:
     """A load point with its repeats, in the order in which they ran."""
 
     x: float
@@ -194,18 +194,18 @@ class Point:
         return pool([read(run) for run in self.runs])
 
 
-def points(runs: Sequence[RunDocument], along: Axes) -> list[Point]:
+def points(runs: Sequence[RunDocument], along: Axes) -> list[LoadPoint]:
     """The points of a sweep without its invalid runs, by series and x, series in order of their values."""
     return load_points(usable_runs(runs), along)
 
 
-def load_points(runs: Sequence[RunDocument], along: Axes) -> list[Point]:
+def load_points(runs: Sequence[RunDocument], along: Axes) -> list[LoadPoint]:
     """Return the points of these runs, invalid ones included, in the order of `points`."""
     groups: dict[tuple[str, str], list[RunDocument]] = {}
     for run in runs:
         groups.setdefault((along.series_text(run), run["spec"]["point_hash"]), []).append(run)
 
     return [
-        Point(float(along.x.read(group[0])), along.series_text(group[0]), tuple(group))
+        LoadPoint(float(along.x.read(group[0])), along.series_text(group[0]), tuple(group))
         for group in sorted(groups.values(), key=lambda group: along.rank(group[0]))
     ]

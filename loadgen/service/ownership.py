@@ -15,7 +15,7 @@ from loadgen.report.format import timestamp
 from loadgen.store.failures import UnavailableError
 from loadgen.store.queue_claim import ENDS_AFTER_S, RENEWED_EVERY_S, ClaimLostError, QueueClaim, described, has_ended
 from loadgen.store.repository import Store
-from loadgen.store.rows import ClaimRow, QueueOwner
+from loadgen.store.rows import QueueClaimRow, QueueOwner
 
 _LOOK_AGAIN_S = 0.25
 _MAX_WATCH_S = 300.0  # of a database that other programs keep locked
@@ -31,7 +31,7 @@ def take(
 ) -> None:
     """Become the owner. Raises `UsageError` if another service shows that it is alive, and `StoreError`."""
     begun_s = since_s = clock()
-    watched: ClaimRow | None = None
+    watched: QueueClaimRow | None = None
     while True:
         found = claim.found()
         is_silent = found == watched and clock() - since_s >= ENDS_AFTER_S

@@ -18,7 +18,7 @@ from loadgen.errors import StoreError, UsageError
 from loadgen.servers.launcher.processes import boot_id, is_alive, process
 from loadgen.store import plain, tables
 from loadgen.store.repository import INSERT, Store
-from loadgen.store.rows import ClaimRow, QueueOwner
+from loadgen.store.rows import QueueClaimRow, QueueOwner
 
 RENEWED_EVERY_S = 2.0
 ENDS_AFTER_S = 30.0
@@ -76,12 +76,12 @@ class QueueClaim:
         self._store = store
         self._owner = owner
 
-    def found(self) -> ClaimRow | None:
+    def found(self) -> QueueClaimRow | None:
         """The claim as it stands; None if there is none."""
         with self._store._read() as session:
             return _stored(session, lock=False)
 
-    def take(self, instead_of: ClaimRow | None) -> bool:
+    def take(self, instead_of: QueueClaimRow | None) -> bool:
         """Take it if it still is as in `instead_of`. Does not wait for another writer, who may be renewing it.
 
         Raises `UsageError` for a database file that may have two logs.
@@ -137,13 +137,13 @@ def _check_one_name(path: Path) -> None:
         )
 
 
-def _stored(session: Session, *, lock: bool = True) -> ClaimRow | None:
+def _stored(session: Session, *, lock: bool = True) -> QueueClaimRow | None:
     query = select(tables.QueueClaimTable)
     row = session.scalar(query.with_for_update() if lock else query)  # SQLite's writers have the whole database anyway
     if row is None:
         return None
     owner = QueueOwner(**{name: getattr(row, name) for name in QueueOwner.__dataclass_fields__})
-    return ClaimRow(owner, row.claimed_at, row.heartbeat_at)
+    return QueueClaimRow(owner, row.claimed_at, row.heartbeat_at)
 
 
 def _now(session: Session) -> str:

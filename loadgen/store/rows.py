@@ -156,7 +156,7 @@ class QueueOwner:
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimRow:
+class QueueClaimRow:
     """Which service works on the jobs of a database, since when, and when it last renewed its claim."""
 
     owner: QueueOwner

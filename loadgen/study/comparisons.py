@@ -6,7 +6,7 @@ from itertools import pairwise, product
 
 from loadgen.study import claims
 from loadgen.study.estimate import Estimate, mean_ratio
-from loadgen.study.judgement import OF_SIGN, Compared, Sign, Verdict, against, sign, within, worst
+from loadgen.study.judgement import OF_SIGN, JudgedComparison, Sign, Verdict, against, sign, within, worst
 from loadgen.study.measured import MeasuredPoint
 from loadgen.study.pairs import Setting, along, by_setting, described, has, names_in, selected, without
 from loadgen.study.points import Point, is_at
@@ -26,40 +26,44 @@ class Rated:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class MeasuredLine:
     """Values along an axis, in ascending order of it, and the points that they are of."""
 
     values: tuple[tuple[float, Estimate], ...]
     points: tuple[MeasuredPoint, ...]
 
 
-def ratios(claim: claims.Claim, compare: claims.Ratio, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
+def ratios(claim: claims.Claim, compare: claims.Ratio, points: Sequence[MeasuredPoint]) -> Iterator[JudgedComparison]:
     """Each pair of points against the stated range."""
     for rated in _rated(claim, compare, points):
         verdict = against(rated.ratio, compare.stated)
-        yield Compared(_described(compare, rated), rated.ratio, verdict, points=rated.points)
+        yield JudgedComparison(_described(compare, rated), rated.ratio, verdict, points=rated.points)
 
 
-def orderings(claim: claims.Claim, compare: claims.Ordering, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
+def orderings(
+    claim: claims.Claim, compare: claims.Ordering, points: Sequence[MeasuredPoint]
+) -> Iterator[JudgedComparison]:
     """Each neighbouring pair of the order; of two groups, each member of the one with each of the other."""
     for first, second in pairwise(compare.points):
         upper, lower = (first, second) if compare.order == "highest_first" else (second, first)
         pair = claims.Pair(a=upper, b=lower, where=compare.where)
         for rated in _rated(claim, pair, points):
             verdict = OF_SIGN[sign(rated.ratio)]
-            yield Compared(_described(pair, rated, is_named=True), rated.ratio, verdict, points=rated.points)
+            yield JudgedComparison(_described(pair, rated, is_named=True), rated.ratio, verdict, points=rated.points)
 
 
-def trends(claim: claims.Claim, compare: claims.Trend, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
+def trends(claim: claims.Claim, compare: claims.Trend, points: Sequence[MeasuredPoint]) -> Iterator[JudgedComparison]:
     """The direction along the axis, in each setting that has two values or more."""
     for group, line in _along(claim, compare, points).items():
         values = [value for _, value in line.values]
         whole = values[-1].over(values[0])
         verdict = _trend(compare, values, whole)
-        yield Compared(described(group, besides=compare.where), whole, verdict, points=line.points)
+        yield JudgedComparison(described(group, besides=compare.where), whole, verdict, points=line.points)
 
 
-def scalings(claim: claims.Claim, compare: claims.Scaling, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
+def scalings(
+    claim: claims.Claim, compare: claims.Scaling, points: Sequence[MeasuredPoint]
+) -> Iterator[JudgedComparison]:
     """The growth along the axis, in each setting that has two values or more: three for a straight line."""
     for group, line in _along(claim, compare, points).items():
         of = described(group, besides=compare.where)
@@ -67,7 +71,7 @@ def scalings(claim: claims.Claim, compare: claims.Scaling, points: Sequence[Meas
             offs = _off_the_line(line.values)
             if offs:
                 verdict = worst([within(off, compare.within_ratio) for off in offs])
-                yield Compared(of, max(offs, key=lambda off: abs(off.value - 1)), verdict, points=line.points)
+                yield JudgedComparison(of, max(offs, key=lambda off: abs(off.value - 1)), verdict, points=line.points)
             continue
         (start, first), (end, last) = line.values[0], line.values[-1]
         whole = last.over(first)
@@ -76,10 +80,12 @@ def scalings(claim: claims.Claim, compare: claims.Scaling, points: Sequence[Meas
             verdict = within(share, compare.within_ratio)
         else:
             verdict = worst([OF_SIGN[sign(whole)], OF_SIGN[sign(share.inverse)]])
-        yield Compared(of, whole, verdict, points=line.points)
+        yield JudgedComparison(of, whole, verdict, points=line.points)
 
 
-def contrasts(claim: claims.Claim, compare: claims.Contrast, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
+def contrasts(
+    claim: claims.Claim, compare: claims.Contrast, points: Sequence[MeasuredPoint]
+) -> Iterator[JudgedComparison]:
     """The larger ratio over the smaller one, for each two that agree in what neither pair names."""
     named = names_in(*(where for pair in (compare.larger, compare.smaller) for where in (pair.a, pair.b, pair.where)))
     sides: list[dict[Setting, list[tuple[Estimate, Rated]]]] = []
@@ -96,15 +102,15 @@ def contrasts(claim: claims.Claim, compare: claims.Contrast, points: Sequence[Me
         rest = tuple(
             point for side in sides for setting in shared for _, rated in side[setting] for point in rated.points
         )
-        yield Compared("the means", upper.over(lower), OF_SIGN[sign(upper.over(lower))], points=rest)
+        yield JudgedComparison("the means", upper.over(lower), OF_SIGN[sign(upper.over(lower))], points=rest)
         return
     for setting in shared:
         for (upper, above), (lower, below) in product(larger[setting], smaller[setting]):
             effect, of = upper.over(lower), described(setting, besides=compare.where)
-            yield Compared(of, effect, OF_SIGN[sign(effect)], points=above.points + below.points)
+            yield JudgedComparison(of, effect, OF_SIGN[sign(effect)], points=above.points + below.points)
 
 
-def peaks(claim: claims.Claim, compare: claims.Peak, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
+def peaks(claim: claims.Claim, compare: claims.Peak, points: Sequence[MeasuredPoint]) -> Iterator[JudgedComparison]:
     """The claimed best value of the axis, or its steepest step, over the best of the others."""
     chosen = [point for point in selected(points, compare.where) if compare.axis in point.coordinates]
     claimed = tuple(compare.at) if isinstance(compare.at, list) else (compare.at,)
@@ -120,21 +126,21 @@ def peaks(claim: claims.Claim, compare: claims.Peak, points: Sequence[MeasuredPo
         if claimed in entries and others:
             ratio = entries[claimed].over(max(others, key=lambda value: value.value))
             of, rest = described(group, besides=compare.where), tuple(point for point, _ in measured)
-            yield Compared(of, ratio, OF_SIGN[sign(ratio)], points=rest)
+            yield JudgedComparison(of, ratio, OF_SIGN[sign(ratio)], points=rest)
 
 
 def out_of_memory(
     compare: claims.OutOfMemory, fits: Sequence[tuple[Point, bool]]
-) -> tuple[list[Compared], list[Compared]]:
+) -> tuple[list[JudgedComparison], list[JudgedComparison]]:
     """The variants that are said not to fit and, with `only`, all others, which must."""
-    claimed: dict[str, Compared] = {}
-    others: dict[str, Compared] = {}
+    claimed: dict[str, JudgedComparison] = {}
+    others: dict[str, JudgedComparison] = {}
     for point, does_fit in fits:
         is_claimed = any(is_at(point.coordinates, where) for where in compare.at)
         if is_claimed or compare.only:
             verdict: Verdict = "does_not_hold" if does_fit is is_claimed else "holds"
             of = described(tuple(point.variant.settings.items()), besides={}) or point.variant.label
-            (claimed if is_claimed else others)[point.variant.label] = Compared(of, None, verdict)
+            (claimed if is_claimed else others)[point.variant.label] = JudgedComparison(of, None, verdict)
     return list(claimed.values()), list(others.values())
 
 
@@ -181,7 +187,7 @@ def _described(pair: claims.Pair, rated: Rated, *, is_named: bool = False) -> st
 
 def _along(
     claim: claims.Claim, compare: claims.Trend | claims.Scaling, points: Sequence[MeasuredPoint]
-) -> dict[Setting, Line]:
+) -> dict[Setting, MeasuredLine]:
     """The metric by the axis in ascending order, or the ratio that a trend is of; settings with one value are left out."""
     found: dict[Setting, dict[float, list[tuple[Estimate, tuple[MeasuredPoint, ...]]]]] = {}
     chosen = [point for point in selected(points, compare.where) if has(point.coordinates, compare.axis)]
@@ -197,9 +203,9 @@ def _along(
     return {group: _line(entries) for group, entries in found.items() if len(entries) > 1}
 
 
-def _line(entries: Mapping[float, Sequence[tuple[Estimate, tuple[MeasuredPoint, ...]]]]) -> Line:
+def _line(entries: Mapping[float, Sequence[tuple[Estimate, tuple[MeasuredPoint, ...]]]]) -> MeasuredLine:
     values = tuple((place, mean_ratio([value for value, _ in entries[place]])) for place in sorted(entries))
-    return Line(values, tuple(point for each in entries.values() for _, points in each for point in points))
+    return MeasuredLine(values, tuple(point for each in entries.values() for _, points in each for point in points))
 
 
 def _trend(compare: claims.Trend, values: list[Estimate], whole: Estimate) -> Verdict:

@@ -11,7 +11,7 @@ from loadgen.moe.models import Model, model
 from loadgen.moe.parameters import Parameters, active_parameters, parameters
 from loadgen.moe.table1 import BILLION, active_counts, nearest_count, size_agrees
 from loadgen.study.claims import Claim, Fact, FactName, Stated, Value, value_words
-from loadgen.study.judgement import Compared, Judgement, Verdict, worst
+from loadgen.study.judgement import JudgedComparison, Judgement, Verdict, worst
 
 _READ_IMAGES = ("deepseek_vl_v2", "llama4")  # families whose models do
 _Given = Stated | Value
@@ -24,7 +24,7 @@ def judge_fact(claim: Claim) -> Judgement:
     if claim.not_testable is not None:
         return Judgement(claim, "not_testable", claim.not_testable)
     models = [model(name) for name in compare.models]
-    compared: list[Compared] = []
+    compared: list[JudgedComparison] = []
     for name, stated in compare.facts.items():
         if name in _OF_SEVERAL:
             compared.append(_OF_SEVERAL[name](models, stated))
@@ -47,11 +47,11 @@ def _words(value: _Given) -> str:
     return str(value) if isinstance(value, Stated) else value_words(value)
 
 
-def _equal(label: str, read: Callable[[Model], int | str | None]) -> Callable[[Model, _Given], Compared]:
-    def compared(of: Model, stated: _Given) -> Compared:
+def _equal(label: str, read: Callable[[Model], int | str | None]) -> Callable[[Model, _Given], JudgedComparison]:
+    def compared(of: Model, stated: _Given) -> JudgedComparison:
         found = read(of)
         verdict = _agrees(found == stated)
-        return Compared(
+        return JudgedComparison(
             f"{of.name}, {label}", None, verdict, _words(stated), "none" if found is None else _words(found)
         )
 
@@ -66,22 +66,22 @@ def _of_experts(read: Callable[[Experts], int]) -> Callable[[Model], int | None]
 _EXPERTS = _of_experts(lambda experts: experts.experts)
 
 
-def _total(of: Model, stated: _Given) -> Compared:
+def _total(of: Model, stated: _Given) -> JudgedComparison:
     real = parameters(of.architecture).total / BILLION
     return _size(of, "parameters", stated, card=of.card_total, counts={"": real})
 
 
-def _active(of: Model, stated: _Given) -> Compared:
+def _active(of: Model, stated: _Given) -> JudgedComparison:
     counts = active_counts(active_parameters(of.architecture))
     return _size(of, "active parameters", stated, card=of.card_active, counts=counts)
 
 
-def _size(of: Model, label: str, stated: _Given, *, card: str, counts: Mapping[str, float]) -> Compared:
+def _size(of: Model, label: str, stated: _Given, *, card: str, counts: Mapping[str, float]) -> JudgedComparison:
     size = str(stated).removesuffix("B")
     of_card = _reads_images(of)
     counted, real = nearest_count(size, {"": _billions(card)} if of_card else counts)
     found = card if of_card else f"{real:.2f}B {counted}".rstrip()
-    return Compared(f"{of.name}, {label}", None, _agrees(size_agrees(size, real)), str(stated), found)
+    return JudgedComparison(f"{of.name}, {label}", None, _agrees(size_agrees(size, real)), str(stated), found)
 
 
 def _billions(size: str) -> float:
@@ -93,10 +93,10 @@ def _total_billions(of: Model) -> float:
     return _billions(of.card_total) if _reads_images(of) else parameters(of.architecture).total / BILLION
 
 
-def _share(label: str, count: Callable[[Model], Parameters]) -> Callable[[Model, _Given], Compared]:
+def _share(label: str, count: Callable[[Model], Parameters]) -> Callable[[Model, _Given], JudgedComparison]:
     """The share of the experts' layers: routed and shared experts, and the router."""
 
-    def compared(of: Model, stated: _Given) -> Compared:
+    def compared(of: Model, stated: _Given) -> JudgedComparison:
         every = count(of)
         found = (every.routed_experts + every.shared_experts + every.router) / every.total
         return _in_range(f"{of.name}, {label}", stated, found, f"{found:.0%}")
@@ -104,34 +104,34 @@ def _share(label: str, count: Callable[[Model], Parameters]) -> Callable[[Model,
     return compared
 
 
-def _in_range(label: str, stated: _Given, found: float, text: str) -> Compared:
+def _in_range(label: str, stated: _Given, found: float, text: str) -> JudgedComparison:
     assert isinstance(stated, Stated)
     inside = (stated.min is None or found >= stated.min) and (stated.max is None or found <= stated.max)
-    return Compared(label, None, _agrees(inside), stated.as_written, text)
+    return JudgedComparison(label, None, _agrees(inside), stated.as_written, text)
 
 
-def _divisible(of: Model, stated: _Given) -> Compared:
+def _divisible(of: Model, stated: _Given) -> JudgedComparison:
     found = _EXPERTS(of)
     divides = found is not None and isinstance(stated, int) and found % stated == 0
-    return Compared(f"{of.name}, experts", None, _agrees(divides), f"a multiple of {stated}", str(found))
+    return JudgedComparison(f"{of.name}, experts", None, _agrees(divides), f"a multiple of {stated}", str(found))
 
 
-def _extreme(label: str, pick: Callable[[list[float]], float]) -> Callable[[list[Model], _Given], Compared]:
+def _extreme(label: str, pick: Callable[[list[float]], float]) -> Callable[[list[Model], _Given], JudgedComparison]:
     """The smallest or the largest of several models, against a size or a range."""
 
-    def compared(models: list[Model], stated: _Given) -> Compared:
+    def compared(models: list[Model], stated: _Given) -> JudgedComparison:
         found = pick([_total_billions(each) for each in models])
         name = next(each.name for each in models if _total_billions(each) == found)
         text = f"{found:.1f}B, {name}"
         if isinstance(stated, Stated):
             return _in_range(label, stated, found, text)
         verdict = _agrees(size_agrees(str(stated).removesuffix("B"), found))
-        return Compared(label, None, verdict, str(stated), text)
+        return JudgedComparison(label, None, verdict, str(stated), text)
 
     return compared
 
 
-_OF_ONE: Mapping[FactName, Callable[[Model, _Given], Compared]] = {
+_OF_ONE: Mapping[FactName, Callable[[Model, _Given], JudgedComparison]] = {
     "type": _equal("type", lambda of: "transformer"),  # every architecture of `moe` is one
     "modality": _equal("modality", lambda of: "text and image" if _reads_images(of) else "text"),
     "layers": _equal("layers", lambda of: of.architecture.layers),
@@ -147,7 +147,7 @@ _OF_ONE: Mapping[FactName, Callable[[Model, _Given], Compared]] = {
     ),
     "experts_divisible_by": _divisible,
 }
-_OF_SEVERAL: Mapping[FactName, Callable[[list[Model], _Given], Compared]] = {
+_OF_SEVERAL: Mapping[FactName, Callable[[list[Model], _Given], JudgedComparison]] = {
     "smallest_parameters": _extreme("smallest model", min),
     "largest_parameters": _extreme("largest model", max),
 }

@@ -6,10 +6,10 @@ from loadgen.study import claims
 from loadgen.study.comparisons import contrasts, orderings, out_of_memory, peaks, ratios, scalings, trends
 from loadgen.study.estimate import SHORT_WAVE_S, Estimate, mean_ratio
 from loadgen.study.facts import judge_fact
-from loadgen.study.judgement import Compared, Evidence, Judgement, Verdict, against, bounds, joined, worst
+from loadgen.study.judgement import Evidence, JudgedComparison, Judgement, Verdict, against, bounds, joined, worst
 from loadgen.study.measured import MeasuredPoint
 
-__all__ = ["Compared", "Evidence", "Judgement", "Verdict", "bounds", "judge"]
+__all__ = ["Evidence", "JudgedComparison", "Judgement", "Verdict", "bounds", "judge"]
 
 Measurable = claims.Ratio | claims.Ordering | claims.Trend | claims.Scaling | claims.Contrast | claims.Peak
 
@@ -29,7 +29,7 @@ def judge(claim: claims.Claim, evidence: Evidence) -> Judgement:
     return _judged(claim, compare, evidence)
 
 
-def _compared(claim: claims.Claim, compare: Measurable, points: Sequence[MeasuredPoint]) -> list[Compared]:
+def _compared(claim: claims.Claim, compare: Measurable, points: Sequence[MeasuredPoint]) -> list[JudgedComparison]:
     match compare:
         case claims.Ratio():
             return list(ratios(claim, compare, points))
@@ -74,7 +74,7 @@ def _judged(claim: claims.Claim, compare: Measurable, evidence: Evidence) -> Jud
     return Judgement(claim, verdict, weakens or None, tuple(compared), is_of_a_part=part is not None)
 
 
-def _rests_on_one_short_wave(compared: Sequence[Compared]) -> bool:
+def _rests_on_one_short_wave(compared: Sequence[JudgedComparison]) -> bool:
     """Whether one of several comparisons denies, or several that share a point, and the point is a single short wave."""
     denying = [
         {id(point) for point in each.points if point.is_short_wave}
@@ -105,7 +105,7 @@ def _furthest(measured: Sequence[Estimate], stated: claims.Stated) -> Estimate:
     return max(measured, key=lambda ratio: ratio.value if bound >= 1 else -ratio.value)
 
 
-def part_of(made: Sequence[Compared], planned: Sequence[Compared]) -> str | None:
+def part_of(made: Sequence[JudgedComparison], planned: Sequence[JudgedComparison]) -> str | None:
     """Return `1 of 2 models, 4 of 10 comparisons`, what was compared of what is planned; None if it is all."""
     counts: list[str] = []
     for noun, have, of in (
@@ -141,9 +141,9 @@ def _needs_every_point(compare: Measurable) -> bool:
     return False
 
 
-def _models(compared: Sequence[Compared]) -> set[object]:
+def _models(compared: Sequence[JudgedComparison]) -> set[object]:
     return {point.coordinates.get("model") for each in compared for point in each.points}
 
 
-def _points(compared: Sequence[Compared]) -> set[frozenset[tuple[str, object]]]:
+def _points(compared: Sequence[JudgedComparison]) -> set[frozenset[tuple[str, object]]]:
     return {frozenset(point.coordinates.items()) for each in compared for point in each.points}

@@ -21,7 +21,7 @@ LEEWAY_RATIO = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class JudgedComparison:
     """One comparison: what it is of, the measured ratio or None if it is of memory or of a fact, and its own verdict.
 
     `points` are those that it rests on.
@@ -45,7 +45,7 @@ class Judgement:
     claim: Claim
     verdict: Verdict
     reason: str | None = None
-    compared: tuple[Compared, ...] = ()
+    compared: tuple[JudgedComparison, ...] = ()
     is_of_a_part: bool = False
 
     @property

@@ -6,7 +6,7 @@ from typing import get_args, get_type_hints
 import numpy as np
 import pytest
 
-from loadgen.engine.drive.driver import Plan, Wiring
+from loadgen.engine.drive.driver import DriverPlan, Wiring
 from loadgen.engine.measurement import driver_class
 from loadgen.engine.wire.target import Target
 from loadgen.load import shapes
@@ -28,7 +28,7 @@ from loadgen.load.schedule import Schedule
 def test_the_driver_opens_as_many_as_were_counted(shape: shapes.LoadShape, requests: int, expected: int) -> None:
     lengths = np.ones(requests, np.int32)
     schedule = Schedule(bodies=(b"{}",) * requests, prompt_tokens=lengths, output_tokens=lengths, offsets_ns=None)
-    plan = Plan(Target("http", "127.0.0.1", 9, "/"), schedule, shape)
+    plan = DriverPlan(Target("http", "127.0.0.1", 9, "/"), schedule, shape)
     wiring = Wiring(lambda: pytest.fail("opened"), lambda exchange: pytest.fail("finished"))
     driver = driver_class(shape)(plan, wiring)
     assert shape.connections(requests) == driver.connections == expected

@@ -11,7 +11,7 @@ from loadgen.service import ownership
 from loadgen.store.failures import UnavailableError
 from loadgen.store.queue_claim import ENDS_AFTER_S, RENEWED_EVERY_S, ClaimLostError, QueueClaim, this_process
 from loadgen.store.repository import Store
-from loadgen.store.rows import ClaimRow
+from loadgen.store.rows import QueueClaimRow
 
 ELSEWHERE = replace(this_process(), host_name="bench-2", process_id=7, boot_id="another")
 
@@ -122,7 +122,7 @@ def test_behind_a_writer_the_owner_gets_its_time_again(store: Store, monkeypatch
     QueueClaim(store, ELSEWHERE).take(None)
     real = QueueClaim.take
 
-    def locked_once(self: QueueClaim, instead_of: ClaimRow | None) -> bool:
+    def locked_once(self: QueueClaim, instead_of: QueueClaimRow | None) -> bool:
         monkeypatch.setattr(QueueClaim, "take", real)
         raise UnavailableError("locked")
 
@@ -132,7 +132,7 @@ def test_behind_a_writer_the_owner_gets_its_time_again(store: Store, monkeypatch
 
 
 def test_a_database_that_stays_locked_is_the_failure(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    def locked(self: QueueClaim, instead_of: ClaimRow | None) -> bool:
+    def locked(self: QueueClaim, instead_of: QueueClaimRow | None) -> bool:
         raise UnavailableError("locked")
 
     monkeypatch.setattr(QueueClaim, "take", locked)

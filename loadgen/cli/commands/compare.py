@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from loadgen.analysis.document.run import RunDocument
     from loadgen.analysis.document.server import ServerDocument
     from loadgen.analysis.gate import Gate
-    from loadgen.cli.tables.comparison import Side
+    from loadgen.cli.tables.comparison import ComparedSide
     from loadgen.store.repository import Store
 
 _SHOWN = 3  # figures named in the sentence of a gate
@@ -116,17 +116,17 @@ def _metrics(given: str | None) -> list[str]:
     return keys
 
 
-def _described(side: "Side") -> dict[str, object]:
+def _described(side: "ComparedSide") -> dict[str, object]:
     first = side.runs[0]
     marks = {"simulated": first["simulated"], "imported": first.get("imported")}
     return {"id": side.given_id, **marks, "server": first["server"], "runs": len(side.runs)}
 
 
-def _server(side: "Side") -> "ServerDocument":
+def _server(side: "ComparedSide") -> "ServerDocument":
     return side.runs[0]["server"]
 
 
-def _sides(terminal: Terminal, a: str, b: str | None) -> "list[tuple[Side, Side]]":
+def _sides(terminal: Terminal, a: str, b: str | None) -> "list[tuple[ComparedSide, ComparedSide]]":
     """A and B, or the first sweep of a group and each other one. The database is not opened for files alone.
 
     Raises UsageError.
@@ -139,7 +139,7 @@ def _sides(terminal: Terminal, a: str, b: str | None) -> "list[tuple[Side, Side]
     with ExitStack() as stack:
         opened: list[Store] = []
 
-        def side(given: str) -> "Side":
+        def side(given: str) -> "ComparedSide":
             if _is_file(given):
                 return _of_file(Path(given))
             if not opened:
@@ -156,25 +156,25 @@ def _is_file(given: str) -> bool:
     return given.lower().endswith(".json") or given.startswith(("/", "./", "../")) or Path(given).is_file()
 
 
-def _of_file(path: Path) -> "Side":
-    from loadgen.cli.tables.comparison import Side
+def _of_file(path: Path) -> "ComparedSide":
+    from loadgen.cli.tables.comparison import ComparedSide
     from loadgen.importers.importing import read_sweep
 
     found = read_sweep(path)
     mark = None if found.sweep.imported is None else asdict(found.sweep.imported)
     runs = [cast("RunDocument", run | {"imported": mark}) for run in found.runs]
-    return Side(found.sweep.sweep_id, runs, found.sweep.accuracy)
+    return ComparedSide(found.sweep.sweep_id, runs, found.sweep.accuracy)
 
 
-def _of_group(store: "Store", found: str) -> "list[tuple[Side, Side]]":
-    from loadgen.cli.tables.comparison import Side
+def _of_group(store: "Store", found: str) -> "list[tuple[ComparedSide, ComparedSide]]":
+    from loadgen.cli.tables.comparison import ComparedSide
 
     if not found.startswith("g"):
         raise UsageError(
             f"{found} alone is no comparison: name two sweeps or runs, or a group (g…), whose sweeps are compared with its first"
         )
     members = [
-        Side(sweep.sweep_id, runs, sweep.accuracy)
+        ComparedSide(sweep.sweep_id, runs, sweep.accuracy)
         for sweep in store.group(found)
         if (runs := store.runs(sweep.sweep_id))
     ]
@@ -185,8 +185,8 @@ def _of_group(store: "Store", found: str) -> "list[tuple[Side, Side]]":
     return [(members[0], other) for other in members[1:]]
 
 
-def _of_store(store: "Store", given: str) -> "Side":
-    from loadgen.cli.tables.comparison import Side
+def _of_store(store: "Store", given: str) -> "ComparedSide":
+    from loadgen.cli.tables.comparison import ComparedSide
 
     found = full_id(store, given)
     if found.startswith("g"):
@@ -194,4 +194,4 @@ def _of_store(store: "Store", given: str) -> "Side":
     runs: list[RunDocument] = [store.run(found)] if found.startswith("r") else store.runs(found)
     if not runs:
         raise UsageError(f"the sweep {found} has no finished run, so there is nothing to compare")
-    return Side(found, runs, store.sweep(runs[0]["sweep_id"]).accuracy)
+    return ComparedSide(found, runs, store.sweep(runs[0]["sweep_id"]).accuracy)

@@ -19,7 +19,7 @@ from loadgen.store.rows import AccuracyRow
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ComparedSide:
     """One side of a comparison: its id, its runs, and what evaluations of its server found."""
 
     given_id: str
@@ -31,7 +31,7 @@ _STYLES = {"better": "green", "worse": "red", "cant_tell": "dim"}
 _STYLE_OF_WORD = {ANSWERS[answer]: style for answer, style in _STYLES.items()}
 
 
-def show_comparison(console: Console, a: Side, b: Side, found: Comparison) -> None:
+def show_comparison(console: Console, a: ComparedSide, b: ComparedSide, found: Comparison) -> None:
     """Both sides, what must be known of them, a table for each load point, and the count of answers."""
     for name, side in (("A", a), ("B", b)):
         title = Text(f"{name}  ")
@@ -48,7 +48,7 @@ def show_comparison(console: Console, a: Side, b: Side, found: Comparison) -> No
     console.print(_count(found))
 
 
-def _show_differences(console: Console, a: Side, b: Side) -> None:
+def _show_differences(console: Console, a: ComparedSide, b: ComparedSide) -> None:
     """In what the servers differ; nothing if they are alike."""
     differences = server_differences([side.runs[0]["server"] for side in (a, b)], ("A", "B"))
     if differences is None:
@@ -60,7 +60,7 @@ def _show_differences(console: Console, a: Side, b: Side) -> None:
     console.print(table)
 
 
-def _show_accuracy(console: Console, a: Side, b: Side) -> None:
+def _show_accuracy(console: Console, a: ComparedSide, b: ComparedSide) -> None:
     """The accuracy of both, task by task; nothing if neither was evaluated."""
     if not a.accuracy and not b.accuracy:
         return

@@ -18,7 +18,7 @@ from loadgen.engine.capture.server_message import (
     sentence_in,
     states_failure,
 )
-from loadgen.engine.capture.sse import Event, SseParser
+from loadgen.engine.capture.sse import SseEvent, SseParser
 from loadgen.engine.capture.stream_events import DONE, Failure, NotAsPromisedError, Skipped, read_event
 from loadgen.engine.capture.token_counts import Arrived, count_tokens, read_usage, usage_of
 from loadgen.engine.records.exchange import Exchange
@@ -223,7 +223,7 @@ class _Stream:
             begin = parser.parts[0][1][:40].decode(errors="replace")
             raise NotAsPromisedError(f"the body holds no event: it begins {begin!r}")
 
-    def _take_event(self, event: Event, read_index: int) -> None:
+    def _take_event(self, event: SseEvent, read_index: int) -> None:
         if event.data == DONE or event.data.strip() == DONE:
             self.done = True
             return

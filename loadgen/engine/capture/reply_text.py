@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Sequence
 import httptools
 
 from loadgen.engine.capture.chunks import Choices, content_bytes, only_index, text_for_next_turn
-from loadgen.engine.capture.sse import Event, SseParser
+from loadgen.engine.capture.sse import SseEvent, SseParser
 from loadgen.engine.capture.stream_events import DONE, Failure, NotAsPromisedError, read_event
 from loadgen.engine.wire.framing import ResponseParser
 
@@ -43,7 +43,7 @@ def reply_text(reads: Sequence[bytes]) -> Generator[None, None, str | None]:
     return "".join(text for index, text in texts if numbered or index == first)
 
 
-def _events(reads: Sequence[bytes]) -> Iterator[Event]:
+def _events(reads: Sequence[bytes]) -> Iterator[SseEvent]:
     """The events of an answer's body. Raises httptools.HttpParserError."""
     parser, stream = ResponseParser(), SseParser()
     for read in reads:

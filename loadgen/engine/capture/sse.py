@@ -12,7 +12,7 @@ _MAX_STRAY_LINES = 1000
 
 
 @dataclass(slots=True)  # frozen would cost three times as much to make, a million times a run
-class Event:
+class SseEvent:
     """One dispatched event: its `data` lines joined by LF, and its type (`message` unless the stream named another)."""
 
     data: bytes
@@ -30,7 +30,7 @@ class SseParser:
         self._after_cr = False
         self.stray: list[bytes] = []  # lines that are of no event stream, as a JSON document in its place
 
-    def feed(self, piece: bytes) -> list[Event]:
+    def feed(self, piece: bytes) -> list[SseEvent]:
         """The events completed by `piece`, in order. An event is complete at the blank line which ends it."""
         # The usual case, one whole event of one data line, in one step.
         if (
@@ -44,8 +44,8 @@ class SseParser:
             and b"\r" not in piece
             and piece.find(b"\n") == len(piece) - 2
         ):
-            return [Event(piece[6:-2])]
-        events: list[Event] = []
+            return [SseEvent(piece[6:-2])]
+        events: list[SseEvent] = []
         if not piece:
             return events
         if not self._at_start and not self._after_cr and b"\n" not in piece and b"\r" not in piece:
@@ -71,9 +71,9 @@ class SseParser:
             self._line(line, events)
         return events
 
-    def end(self) -> list[Event]:
+    def end(self) -> list[SseEvent]:
         """The last event, where the stream has ended in good order without the blank line that completes it."""
-        events: list[Event] = []
+        events: list[SseEvent] = []
         remainder = b"".join(self._remainder)
         self._remainder = []
         if remainder:
@@ -81,10 +81,10 @@ class SseParser:
         self._line(b"", events)
         return events
 
-    def _line(self, line: bytes, events: list[Event]) -> None:
+    def _line(self, line: bytes, events: list[SseEvent]) -> None:
         if not line:
             if self._data:
-                events.append(Event(b"\n".join(self._data), self._type or "message"))
+                events.append(SseEvent(b"\n".join(self._data), self._type or "message"))
             self._data, self._type = [], ""
             return
         name, _, value = line.partition(b":")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from loadgen.engine.capture.server_message import message_of, sentence_in, states_failure
-from loadgen.engine.capture.sse import Event
+from loadgen.engine.capture.sse import SseEvent
 
 SkippedKind = Literal["empty", "not_an_object", "no_choices", "keep_alive"]
 
@@ -44,7 +44,7 @@ class Failure:
 Read = dict[str, object] | Skipped | Failure
 
 
-def read_event(event: Event) -> Read:
+def read_event(event: SseEvent) -> Read:
     """What one event holds. Raises NotAsPromisedError on a JSON object that does not parse."""
     data = event.data
     try:
@@ -72,7 +72,7 @@ def read_event(event: Event) -> Read:
     return Skipped(kind, sentence_in(document) if kind == "no_choices" and _may_be_message(document) else None)
 
 
-def _read_otherwise(event: Event, text: str) -> Read:
+def _read_otherwise(event: SseEvent, text: str) -> Read:
     """An event that is not one JSON value as it stands."""
     stripped = text.strip().lstrip("\ufeff")
     if event.type == "error":
@@ -90,7 +90,7 @@ def _read_otherwise(event: Event, text: str) -> Read:
     return document if isinstance(document, dict) else Skipped("not_an_object")
 
 
-def _no_object(event: Event, value: Any, text: str) -> Skipped | Failure:
+def _no_object(event: SseEvent, value: Any, text: str) -> Skipped | Failure:
     """A JSON value that is no object: a number, a text, a list; some gateways put an error into a list."""
     if event.type == "error":
         return Failure(sentence_in(value) or text.strip())

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from loadgen.engine.drive.conversations import Conversations
-from loadgen.engine.drive.driver import Driver, Plan, Wiring
+from loadgen.engine.drive.driver import Driver, DriverPlan, Wiring
 from loadgen.engine.drive.in_flight import SENDS_AT_ONCE
 from loadgen.engine.records.exchange import Exchange
 from loadgen.load.arrivals import NS_PER_S
@@ -19,7 +19,7 @@ _SENDS_APART_NS = 1_000_000
 class ClosedLoopDriver(Driver):
     """A run of callers, which may hold conversations. The slot of an exchange is its caller."""
 
-    def __init__(self, plan: Plan, wiring: Wiring) -> None:
+    def __init__(self, plan: DriverPlan, wiring: Wiring) -> None:
         super().__init__(plan, wiring)
         self._turns = plan.schedule.turns
         self._is_unplanned = plan.shape.is_unplanned(plan.duration_s)

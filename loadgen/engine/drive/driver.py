@@ -46,7 +46,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DriverPlan:
     """What is to be sent: `schedule` to `target`, as `shape` says. Without `max_reply_bytes`, replies may be as long as asked."""
 
     target: Target
@@ -76,7 +76,7 @@ class Wiring:
 class Driver(ABC):
     """One run. `open`, then `run` once; `drain` and `stop` may be called from the same loop at any time."""
 
-    def __init__(self, plan: Plan, wiring: Wiring) -> None:
+    def __init__(self, plan: DriverPlan, wiring: Wiring) -> None:
         self._schedule = plan.schedule
         self._shape = plan.shape
         self._duration_s = plan.duration_s

@@ -35,7 +35,7 @@ Keep = Callable[[Evaluation], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class EvaluationTarget:
     """A server that has answered, and how it is reached. `server` is its part of the run document."""
 
     facts: EndpointFacts
@@ -131,7 +131,7 @@ def prepare_accuracy(
 
 def evaluate(
     prepared: PreparedAccuracy,
-    target: Target,
+    target: EvaluationTarget,
     *,
     on_progress: OnProgress,
     keep: Keep,
@@ -172,7 +172,7 @@ def evaluate(
     return Evaluation(target.server, tuple(rows), name)
 
 
-def _found(prepared: PreparedAccuracy, target: Target, on_progress: OnProgress) -> Iterator[_Found]:
+def _found(prepared: PreparedAccuracy, target: EvaluationTarget, on_progress: OnProgress) -> Iterator[_Found]:
     """What each tool finds, one after the other."""
     if prepared.program is not None:
         yield _by_lm_eval(prepared, prepared.program, target, on_progress=on_progress)
@@ -182,7 +182,9 @@ def _found(prepared: PreparedAccuracy, target: Target, on_progress: OnProgress) 
         yield _by_command(prepared.vlmevalkit, target, environ=prepared.environ)
 
 
-def _by_lm_eval(prepared: PreparedAccuracy, program: Path, target: Target, *, on_progress: OnProgress) -> _Found:
+def _by_lm_eval(
+    prepared: PreparedAccuracy, program: Path, target: EvaluationTarget, *, on_progress: OnProgress
+) -> _Found:
     asked, tasks = prepared.asked, prepared.of_lm_eval
     own = [task for task in tasks if task.is_built_in]
     endpoint = _endpoint(prepared, target)
@@ -227,7 +229,7 @@ def _by_lm_eval(prepared: PreparedAccuracy, program: Path, target: Target, *, on
     return _Found("lm-eval", version_of(document), read_results(document), settings)
 
 
-def _lacks_log_likelihoods(target: Target, why: str, tasks: Sequence[AskedTask]) -> UsageError:
+def _lacks_log_likelihoods(target: EvaluationTarget, why: str, tasks: Sequence[AskedTask]) -> UsageError:
     return UsageError(
         f"{target.facts.base_url} gives no log-likelihoods of a prompt ({why}), which {tasks[0].name} needs; ask for tasks that are "
         "answered in words, such as copy"
@@ -238,7 +240,7 @@ def _surely_needs(task: AskedTask) -> bool:
     return task.kind == "choice" or task.name in PAPER
 
 
-def _endpoint(prepared: PreparedAccuracy, target: Target) -> lm_eval.Endpoint:
+def _endpoint(prepared: PreparedAccuracy, target: EvaluationTarget) -> lm_eval.Endpoint:
     """Where lm-eval asks, with the model's tokenizer if log-likelihoods may be asked for. Raises UsageError if it is not known."""
     asked, source = prepared.asked, (target.server.get("launch") or {}).get("model_source")
     return lm_eval.Endpoint(
@@ -280,7 +282,7 @@ def _settings(asked: Accuracy, tasks: Iterable[AskedTask]) -> dict[str, object]:
 
 
 def _by_images(
-    prepared: PreparedAccuracy, tasks: Sequence[AskedTask], target: Target, *, on_progress: OnProgress
+    prepared: PreparedAccuracy, tasks: Sequence[AskedTask], target: EvaluationTarget, *, on_progress: OnProgress
 ) -> _Found:
     asked = prepared.asked
     results = image_answers.evaluate(
@@ -294,7 +296,7 @@ def _by_images(
     return _Found("loadgen", image_answers.VERSION, results, _settings(asked, tasks) | {"chat": True})
 
 
-def _by_command(template: str, target: Target, *, environ: Mapping[str, str]) -> _Found:
+def _by_command(template: str, target: EvaluationTarget, *, environ: Mapping[str, str]) -> _Found:
     with tempfile.TemporaryDirectory(prefix="loadgen-accuracy-") as made:
         results = external.evaluate(
             template,

@@ -28,7 +28,7 @@ from loadgen.report.charts.chart import (
 from loadgen.report.figures import GOODPUT, REQUESTS_PER_S, THROUGHPUT, slo_limit, tail
 from loadgen.report.format import MISSING_FIGURE, setting, shown_factor, shown_unit
 from loadgen.report.format import figure as shown
-from loadgen.report.points import Axes, Point, Table, axes, limits_label, points, spread_label
+from loadgen.report.points import Axes, LoadPoint, Table, axes, limits_label, points, spread_label
 
 
 class LoadRow(TypedDict):
@@ -52,7 +52,7 @@ BOUND_NOTE = (
 )
 
 
-def load_rows(drawn: Sequence[Point], name: str, read: Callable[[RunDocument], float | None]) -> list[LoadRow]:
+def load_rows(drawn: Sequence[LoadPoint], name: str, read: Callable[[RunDocument], float | None]) -> list[LoadRow]:
     """One row a point that has the figure, in the metric's own unit; without repeats `low` and `high` are absent."""
     rows = []
     for point in drawn:
@@ -73,7 +73,7 @@ def load_rows(drawn: Sequence[Point], name: str, read: Callable[[RunDocument], f
     return rows
 
 
-def bounded_rows(drawn: Sequence[Point], figure: Figure, statistic: str = "p50") -> list[LoadRow]:
+def bounded_rows(drawn: Sequence[LoadPoint], figure: Figure, statistic: str = "p50") -> list[LoadRow]:
     """The rows of a figure, with the roofline bound at the points where it is known."""
     rows = []
     for point in drawn:

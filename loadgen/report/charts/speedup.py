@@ -15,7 +15,7 @@ from loadgen.report.charts import palette
 from loadgen.report.charts.chart import Chart, Spec, frame, nominal, points_by_verdict, shape_of
 from loadgen.report.figures import ACCEPTANCE_RATIO, THROUGHPUT, TOKENS_PER_DRAFT
 from loadgen.report.format import MISSING_FIGURE, number, percent
-from loadgen.report.points import Point, Table, axes, points
+from loadgen.report.points import LoadPoint, Table, axes, points
 from loadgen.report.words.server import speculative_config
 from loadgen.study.estimate import Estimate, estimate
 
@@ -96,7 +96,9 @@ def _load(run: RunDocument) -> str:
     return json.dumps([*asked, spec.get("workload")], sort_keys=True)
 
 
-def _row(point: Point, plain: Mapping[str, list[RunDocument]], *, is_one_of_several_loads: bool) -> SpeedupRow | None:
+def _row(
+    point: LoadPoint, plain: Mapping[str, list[RunDocument]], *, is_one_of_several_loads: bool
+) -> SpeedupRow | None:
     run = point.runs[0]
     acceptance = point.pooled(ACCEPTANCE_RATIO.read)
     with_drafts, without = (_throughput(runs) for runs in (point.runs, plain.get(_load(run), ())))

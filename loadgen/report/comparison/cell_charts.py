@@ -58,7 +58,7 @@ CellRow = TypedDict(
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
+class CellDrawing:
     """How the cells are drawn: the axis's label, colours and lines in order, which axes are logarithmic (None: where it helps)."""
 
     x_label: str
@@ -68,7 +68,7 @@ class Drawing:
     baseline: str = ""  # of ratios; empty: figures
 
 
-def charts(figure: Figure, stat: str, found: Sequence[Cell], drawing: Drawing) -> list[Chart]:
+def charts(figure: Figure, stat: str, found: Sequence[Cell], drawing: CellDrawing) -> list[Chart]:
     """One chart for each part (facet) of the cells of a figure that are to be drawn."""
     rows = [(cell, row) for cell in found if (row := _row(cell, figure, drawing)) is not None]
     title, unit = figure.name(stat), shown_unit(figure.unit)
@@ -106,14 +106,14 @@ def _why_empty(figure: Figure, stat: str) -> str:
     return "No usable run has this figure."
 
 
-def _caption(figure: Figure, drawing: Drawing) -> str:
+def _caption(figure: Figure, drawing: CellDrawing) -> str:
     words = {"lower": "Lower is better", "higher": "Higher is better", None: ""}[figure.better]
     if drawing.baseline:
         return f"{words}; 1 is the baseline." if words else "1 is the baseline."
     return f"{words}." if words else ""
 
 
-def _row(cell: Cell, figure: Figure, drawing: Drawing) -> CellRow | None:
+def _row(cell: Cell, figure: Figure, drawing: CellDrawing) -> CellRow | None:
     """What is drawn of a cell; None where it has nothing to draw."""
     if cell.pooled is None:
         return None
@@ -146,7 +146,7 @@ def _row(cell: Cell, figure: Figure, drawing: Drawing) -> CellRow | None:
     return row
 
 
-def _x(rows: Sequence[tuple[Cell, CellRow]], drawing: Drawing) -> Spec:
+def _x(rows: Sequence[tuple[Cell, CellRow]], drawing: CellDrawing) -> Spec:
     values = list(dict.fromkeys(row["x"] for _, row in rows))
     if not all(map(is_number, values)):
         words = [str(value) for value in sorted(values, key=natural)]
@@ -165,7 +165,7 @@ def _x(rows: Sequence[tuple[Cell, CellRow]], drawing: Drawing) -> Spec:
     return axis
 
 
-def _y(rows: Sequence[CellRow], figure: Figure, drawing: Drawing) -> Spec:
+def _y(rows: Sequence[CellRow], figure: Figure, drawing: CellDrawing) -> Spec:
     """One scale for all parts of a figure, filled by the marks; longer bars are cut off."""
     marks = [row["mark"] for row in rows]
     helps = figure.unit == "s" and not drawing.baseline and wants_log(marks)
@@ -180,7 +180,7 @@ def _y(rows: Sequence[CellRow], figure: Figure, drawing: Drawing) -> Spec:
     return {"type": "log" if log else "linear", "nice": False, "domain": [floor, ceiling], "clamp": False}
 
 
-def _spec(chart: Chart, rows: list[CellRow], x: Spec, y_scale: Spec, drawing: Drawing) -> Spec:
+def _spec(chart: Chart, rows: list[CellRow], x: Spec, y_scale: Spec, drawing: CellDrawing) -> Spec:
     domain = list(drawing.names.shorts.values())
     many = len(domain) > 1
     color = nominal("color", domain, [palette.color(i) for i in range(len(domain))], has_legend=many)

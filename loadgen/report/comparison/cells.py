@@ -41,7 +41,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Ratio:
+class CellRatio:
     """A cell's figure as a share of the baseline's (of geometric means, `stats.change`), and what may be said of the change. `answer` None: neither way is better."""
 
     ratio: float | None
@@ -58,7 +58,7 @@ class Cell:
     place: Place
     runs: tuple[RunDocument, ...]
     pooled: Pooled | None
-    against_baseline: Ratio | None = None
+    against_baseline: CellRatio | None = None
 
     @property
     def status(self) -> str:
@@ -122,7 +122,7 @@ def natural(value: Any) -> tuple[tuple[int, float, str], ...]:
     return tuple((0, float(part), "") if _NUMBER.fullmatch(part) else (1, 0.0, part) for part in parts if part)
 
 
-def _ratio(base: Cell | None, cell: Cell, figure: Figure, stat: str) -> Ratio | None:
+def _ratio(base: Cell | None, cell: Cell, figure: Figure, stat: str) -> CellRatio | None:
     if base is None or base.place == cell.place or cell.status == "invalid" or not base.pooled or not cell.pooled:
         return None
     if not is_one_figure(figure.key, base.runs[0], cell.runs[0]):
@@ -136,11 +136,11 @@ def _ratio(base: Cell | None, cell: Cell, figure: Figure, stat: str) -> Ratio | 
     changed = change(values_a, values_b, paired=paired)
     ratio = None if changed is None else 1 + changed.ratio
     if not asked_alike(base.runs[0], cell.runs[0]):
-        return Ratio(ratio, changed, None if figure.better is None else "cant_tell", "asked_otherwise", paired)
+        return CellRatio(ratio, changed, None if figure.better is None else "cant_tell", "asked_otherwise", paired)
     if figure.better is None:
-        return Ratio(ratio, changed, None, None, paired)
+        return CellRatio(ratio, changed, None, None, paired)
     answer, reason = answer_of(figure.better, changed)
-    return Ratio(ratio, changed, answer, reason, paired)
+    return CellRatio(ratio, changed, answer, reason, paired)
 
 
 def x_text(value: Any) -> str:

@@ -8,7 +8,7 @@ from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figure_table import DRAWN
 from loadgen.analysis.figures.figure import Figure
 from loadgen.report.charts.chart import Chart
-from loadgen.report.comparison.cell_charts import Drawing, charts
+from loadgen.report.comparison.cell_charts import CellDrawing, charts
 from loadgen.report.comparison.cells import Cell
 from loadgen.report.comparison.compared import Compared, compared
 from loadgen.report.comparison.dimensions import varying
@@ -104,7 +104,7 @@ def comparison_page(view: View, selection: Selection) -> ComparisonPage:
     made = compared(view, selection)
     full, runs = made.view, selection.runs
     x_label = load_label(runs) if made.axes.x.key == LOAD.key else made.axes.x.label
-    drawing = Drawing(x_label, made.names, made.lines, full.log, full.baseline if full.show == "ratio" else "")
+    drawing = CellDrawing(x_label, made.names, made.lines, full.log, full.baseline if full.show == "ratio" else "")
     sections = tuple(_section(view, made, figure, found, drawing) for figure, found in made.figures)
     legend = legend_of(made)
     differ, sweeps = set(varying(made.known, runs)), _sweeps(selection)
@@ -161,7 +161,7 @@ def _sweeps(selection: Selection) -> list[tuple[str, SweepRow]]:
     return [(selection.names[sweep_id], sweep) for sweep_id, sweep in found.items()]
 
 
-def _section(view: View, made: Compared, figure: Figure, found: Sequence[Cell], drawing: Drawing) -> FigureSection:
+def _section(view: View, made: Compared, figure: Figure, found: Sequence[Cell], drawing: CellDrawing) -> FigureSection:
     full = made.view
     drawn = [cell for cell in found if cell.status != "invalid" or full.all]
     return FigureSection(

@@ -53,7 +53,7 @@ class ClaimRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ContradictionSide:
     """One claim of a contradiction."""
 
     claim: Claim
@@ -64,11 +64,11 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Contradiction:
+class ContradictionRow:
     """Two claims of the paper that cannot both be true."""
 
-    ours: Side
-    theirs: Side
+    ours: ContradictionSide
+    theirs: ContradictionSide
     why: str
 
 
@@ -117,9 +117,9 @@ def sentence(reason: str) -> str:
 
 def contradictions(
     claims: Iterable[Claim], everything: Mapping[str, tuple[str, Standing]], site: Site
-) -> tuple[Contradiction, ...]:
+) -> tuple[ContradictionRow, ...]:
     """The pairs that these claims are in, each once. `everything`: all claims by id, each with the name of its study."""
-    found: list[Contradiction] = []
+    found: list[ContradictionRow] = []
     seen: set[frozenset[str]] = set()
     for claim in claims:
         for other in claim.contradicts:
@@ -128,12 +128,16 @@ def contradictions(
                 continue
             seen.add(pair)
             found.append(
-                Contradiction(_side(everything[claim.id], site), _side(everything[other.id], site), sentence(other.why))
+                ContradictionRow(
+                    _side(everything[claim.id], site), _side(everything[other.id], site), sentence(other.why)
+                )
             )
     return tuple(found)
 
 
-def _side(of: tuple[str, Standing], site: Site) -> Side:
+def _side(of: tuple[str, Standing], site: Site) -> ContradictionSide:
     study, standing = of
     claim, verdict = standing.claim, standing.judgement.verdict
-    return Side(claim, site.claim(study, claim.id), verdict, words=VERDICT_WORDS[verdict], mark=VERDICT_MARKS[verdict])
+    return ContradictionSide(
+        claim, site.claim(study, claim.id), verdict, words=VERDICT_WORDS[verdict], mark=VERDICT_MARKS[verdict]
+    )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from loadgen.report.comparison.page import Choice
 from loadgen.report.format import plural
-from loadgen.report.study.claim_rows import ClaimRow, Contradiction, claim_rows, contradictions
+from loadgen.report.study.claim_rows import ClaimRow, ContradictionRow, claim_rows, contradictions
 from loadgen.report.study.claim_words import VERDICT_WORDS
 from loadgen.report.study.results import VERDICTS, StudyResults
 from loadgen.report.study.site import Site
@@ -52,7 +52,7 @@ class ClaimsPage:
     verdicts: tuple[Choice, ...]
     studies: tuple[Choice, ...]
     shown: str
-    contradictions: tuple[Contradiction, ...]
+    contradictions: tuple[ContradictionRow, ...]
     site: Site
 
 

@@ -12,7 +12,7 @@ from loadgen.report.charts.chart import Chart
 from loadgen.report.format import MISSING_FIGURE, percent, plural
 from loadgen.report.points import Table
 from loadgen.report.study.agreement import Agreement, agreements, unpredictable
-from loadgen.report.study.claim_rows import ClaimRow, Contradiction, claim_rows, contradictions, sentence
+from loadgen.report.study.claim_rows import ClaimRow, ContradictionRow, claim_rows, contradictions, sentence
 from loadgen.report.study.panels.captions import caption
 from loadgen.report.study.panels.charts import panel_charts
 from loadgen.report.study.panels.rows import PanelMark, PanelScales, marks_of, scales_of
@@ -102,7 +102,7 @@ class StudyPage:
     size_charts: tuple[Chart, ...]
     claims: tuple[ClaimRow, ...]
     tally: Tally
-    contradictions: tuple[Contradiction, ...]
+    contradictions: tuple[ContradictionRow, ...]
     agreement: Table | None  # of predictions with measurements
     agreement_note: str
     not_run: tuple[NotRun, ...]

@@ -14,7 +14,7 @@ _EDGE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Stroke:
+class ThumbnailStroke:
     path: str
     colour: str
     is_filled: bool = False
@@ -24,7 +24,7 @@ class Stroke:
 class Thumbnail:
     """The picture, and what it is of; without strokes, there is nothing to draw yet."""
 
-    strokes: tuple[Stroke, ...]
+    strokes: tuple[ThumbnailStroke, ...]
     of: str
 
 
@@ -54,7 +54,7 @@ def _drawn(scales: PanelScales, marks: Sequence[PanelMark], series: SeriesResult
     return Thumbnail(strokes, series.series.label)
 
 
-def _lines(scales: PanelScales, marks: Sequence[PanelMark], highest: float) -> tuple[Stroke, ...]:
+def _lines(scales: PanelScales, marks: Sequence[PanelMark], highest: float) -> tuple[ThumbnailStroke, ...]:
     xs = [float(x) for x in scales.xs]
     place = math.log if scales.panel.log_x and min(xs) > 0 else float
     low, high = place(min(xs)), place(max(xs))
@@ -65,11 +65,11 @@ def _lines(scales: PanelScales, marks: Sequence[PanelMark], highest: float) -> t
         points = [(_between(place(float(mark.x)), low, high), 1 - mark.pooled.mean / highest) for mark in of_colour]
         if points:
             path = "M" + "L".join(f"{_x(x):.1f} {_y(y):.1f}" for x, y in points)
-            strokes.append(Stroke(path + ("h.1" if len(points) == 1 else ""), palette.color(at)))
+            strokes.append(ThumbnailStroke(path + ("h.1" if len(points) == 1 else ""), palette.color(at)))
     return tuple(strokes)
 
 
-def _bars(rows: Sequence[tuple[float, ...]]) -> tuple[Stroke, ...]:
+def _bars(rows: Sequence[tuple[float, ...]]) -> tuple[ThumbnailStroke, ...]:
     """Horizontal bars, each row a share of the width and, paler, further shares over it."""
     each = (HEIGHT - 2 * _EDGE) / max(1, len(rows))
     strokes = []
@@ -78,7 +78,7 @@ def _bars(rows: Sequence[tuple[float, ...]]) -> tuple[Stroke, ...]:
         for part, share in enumerate(shares):
             top = _EDGE + at * each + part * thick
             path = f"M{_EDGE} {top:.1f}h{share * (WIDTH - 2 * _EDGE):.1f}v{thick:.1f}H{_EDGE}Z"
-            strokes.append(Stroke(path, palette.SERIES[part], is_filled=True))
+            strokes.append(ThumbnailStroke(path, palette.SERIES[part], is_filled=True))
     return tuple(strokes)
 
 
@@ -93,7 +93,7 @@ def _sizes(results: StudyResults) -> Thumbnail:
             x = _x((column + 0.5) / len(cells))
             y = _y((row + 0.5) / len(found))
             colour = palette.NEUTRAL if agrees is None else palette.SERIES[2 if agrees else 1]
-            strokes.append(Stroke(f"M{x - 9:.1f} {y - 2.5:.1f}h18v5h-18Z", colour, is_filled=True))
+            strokes.append(ThumbnailStroke(f"M{x - 9:.1f} {y - 2.5:.1f}h18v5h-18Z", colour, is_filled=True))
     return Thumbnail(tuple(strokes), "what agrees and what differs")
 
 

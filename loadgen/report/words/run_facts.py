@@ -29,7 +29,7 @@ from loadgen.report.format import (
     size,
     timestamp,
 )
-from loadgen.report.points import MIN_FOR_INTERVAL, Point, Table, axes, points
+from loadgen.report.points import MIN_FOR_INTERVAL, LoadPoint, Table, axes, points
 from loadgen.report.words.foreign_client import foreign_name, foreign_tool
 from loadgen.report.words.remote import cost_line, round_trip_line, round_trip_note, route_line
 from loadgen.store.rows import SweepRow
@@ -311,7 +311,7 @@ def sweep_highlights(runs: Sequence[RunDocument]) -> tuple[Highlight, ...]:
 
 def _best(
     name: str,
-    measured: Sequence[Point],
+    measured: Sequence[LoadPoint],
     of: Figure,
     highest: bool = False,
 ) -> Highlight | None:

@@ -8,7 +8,7 @@ from loadgen.analysis.point_findings import repeats_differ
 from loadgen.analysis.verdict import usable_runs
 from loadgen.report.figures import highest
 from loadgen.report.format import MISSING_FIGURE, number
-from loadgen.report.points import INPUT_TOKENS, OUTPUT_TOKENS, Axes, Point, axes, load_points, spread_label
+from loadgen.report.points import INPUT_TOKENS, OUTPUT_TOKENS, Axes, LoadPoint, axes, load_points, spread_label
 from loadgen.report.words.sweep_columns import Column, columns
 
 _LOAD_AND_LENGTHS = (("load", ""), ("in", "tokens"), ("out", "tokens"))
@@ -96,7 +96,7 @@ def ok_of_planned(runs: Sequence[RunDocument]) -> tuple[int, int]:
     return sum(run["outcomes"].get("ok", 0) for run in runs), sum(run["outcomes"]["planned"] for run in runs)
 
 
-def _point_line(point: Point, along: Axes, shown: Sequence[Column]) -> PointLine:
+def _point_line(point: LoadPoint, along: Axes, shown: Sequence[Column]) -> PointLine:
     usable = usable_runs(point.runs)
     load, *lengths = _load_and_lengths(point.runs[0])
     others = (each.text(point.runs[0]) for each in along.series if each.key not in _SHOWN)
@@ -154,7 +154,7 @@ def _load_and_lengths(run: RunDocument) -> tuple[str, str, str]:
     return spec["load_label"], number(spec["input_tokens"]), number(spec["output_tokens"])
 
 
-def _note(found: Sequence[Point]) -> str:
+def _note(found: Sequence[LoadPoint]) -> str:
     usable = [len(usable_runs(point.runs)) for point in found]
     words = []
     if any(count > 1 for count in usable):

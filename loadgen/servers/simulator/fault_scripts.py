@@ -23,7 +23,7 @@ from loadgen.servers.simulator.script import (
     AT_ONCE,
     Ending,
     Script,
-    Step,
+    ScriptStep,
     StreamedResponse,
     Write,
     plain,
@@ -42,7 +42,7 @@ ENGINE_PROBLEM = {"error": {"message": "EngineCore encountered an issue", "type"
 ScriptOf = Callable[[StreamedResponse], Script]
 
 
-def by_steps(make: Callable[[StreamedResponse], Iterable[Step]]) -> ScriptOf:
+def by_steps(make: Callable[[StreamedResponse], Iterable[ScriptStep]]) -> ScriptOf:
     """Make a script of a function that yields the steps to write."""
     return lambda response: written(response, make(response))
 
@@ -52,7 +52,7 @@ def respelled(old: bytes, new: bytes) -> ScriptOf:
     return by_steps(lambda response: _respelled(response, old, new))
 
 
-def _respelled(response: StreamedResponse, old: bytes, new: bytes) -> Iterator[Step]:
+def _respelled(response: StreamedResponse, old: bytes, new: bytes) -> Iterator[ScriptStep]:
     for step in steps(response):
         yield step._replace(events=[new_one for one in step.events if (new_one := one.replace(old, new))])
 
@@ -105,19 +105,19 @@ def early_role(response: StreamedResponse) -> Script:
     opening = response.encoder.opening() or [response.encoder.content(range(0))]
     roles = len(response.encoder.opening())
     later = (step._replace(events=step.events[roles:]) if step.due == 0 else step for step in steps(response))
-    return written(response, [Step(AT_ONCE, opening, 0), *later])
+    return written(response, [ScriptStep(AT_ONCE, opening, 0), *later])
 
 
 @by_steps
-def empty_deltas(response: StreamedResponse) -> Iterator[Step]:
+def empty_deltas(response: StreamedResponse) -> Iterator[ScriptStep]:
     """An empty delta at every other moment, the first one included, and the tokens in between."""
     for token, events, tokens in steps(response):
-        yield Step(2 * token, [response.encoder.content(range(token, token))], 0)
-        yield Step(2 * token + 1, events, tokens)
+        yield ScriptStep(2 * token, [response.encoder.content(range(token, token))], 0)
+        yield ScriptStep(2 * token + 1, events, tokens)
 
 
 @by_steps
-def usage_with_choices(response: StreamedResponse) -> Iterator[Step]:
+def usage_with_choices(response: StreamedResponse) -> Iterator[ScriptStep]:
     usage = b',"usage":' + encode(response.encoder.usage()) + b"}\n\n"
     for step in steps(_asking(response, include_usage=False, continuous_usage=False)):
         if step.due == response.output_tokens - 1:
@@ -134,7 +134,7 @@ def _groups(response: StreamedResponse) -> Iterator[range]:
 
 
 @by_steps
-def merged_tokens(response: StreamedResponse) -> Iterator[Step]:
+def merged_tokens(response: StreamedResponse) -> Iterator[ScriptStep]:
     encoder = response.encoder
     for group in _groups(response):
         events = [encoder.content(group)]
@@ -142,24 +142,24 @@ def merged_tokens(response: StreamedResponse) -> Iterator[Step]:
             events = encoder.opening() + events
         if group.stop == response.output_tokens:
             events += encoder.closing()
-        yield Step(group.stop - 1, events, len(group))
+        yield ScriptStep(group.stop - 1, events, len(group))
 
 
 @by_steps
-def joined_chunks(response: StreamedResponse) -> Iterator[Step]:
+def joined_chunks(response: StreamedResponse) -> Iterator[ScriptStep]:
     for group in _groups(response):
-        yield Step(group.stop - 1, [one for token in group for one in response.encoder.events(token)], len(group))
+        yield ScriptStep(group.stop - 1, [one for token in group for one in response.encoder.events(token)], len(group))
 
 
 @by_steps
-def numbered_chunks(response: StreamedResponse) -> Iterator[Step]:
+def numbered_chunks(response: StreamedResponse) -> Iterator[ScriptStep]:
     for step in steps(response):
         index = b'"index":%d' % max(0, step.due)
         yield step._replace(events=[one.replace(b'"index":0', index) for one in step.events])
 
 
 @by_steps
-def zero_usage(response: StreamedResponse) -> Iterator[Step]:
+def zero_usage(response: StreamedResponse) -> Iterator[ScriptStep]:
     for step in steps(response):
         yield step._replace(events=[_USED.sub(rb"\g<1>0", one) for one in step.events])
 
@@ -175,7 +175,7 @@ def split_characters(response: StreamedResponse) -> Script:
 
 
 @by_steps
-def long_line(response: StreamedResponse) -> Iterator[Step]:
+def long_line(response: StreamedResponse) -> Iterator[ScriptStep]:
     padding = b'data: {"padding":"' + b"x" * LONG_LINE_BYTES + b'",'
     for step in steps(response):
         *before, last = step.events
@@ -192,13 +192,13 @@ def early_hints(response: StreamedResponse) -> Script:
 
 
 @by_steps
-def error_event(response: StreamedResponse) -> Iterator[Step]:
+def error_event(response: StreamedResponse) -> Iterator[ScriptStep]:
     yield from steps(response, response.half)
-    yield Step(response.half, [event(ENGINE_PROBLEM), DONE], 0)
+    yield ScriptStep(response.half, [event(ENGINE_PROBLEM), DONE], 0)
 
 
 @by_steps
-def content_after_finish(response: StreamedResponse) -> Iterator[Step]:
+def content_after_finish(response: StreamedResponse) -> Iterator[ScriptStep]:
     last = response.output_tokens - 1
     for step in steps(response):
         if step.due == last:
@@ -209,7 +209,7 @@ def content_after_finish(response: StreamedResponse) -> Iterator[Step]:
 
 
 @by_steps
-def unfinished_choice(response: StreamedResponse) -> Iterator[Step]:
+def unfinished_choice(response: StreamedResponse) -> Iterator[ScriptStep]:
     for step in steps(_asking(response, choices=2)):
         events = list(step.events)
         if step.due == response.output_tokens - 1:
@@ -219,15 +219,15 @@ def unfinished_choice(response: StreamedResponse) -> Iterator[Step]:
 
 
 @by_steps
-def endless_line(response: StreamedResponse) -> Iterator[Step]:
+def endless_line(response: StreamedResponse) -> Iterator[ScriptStep]:
     yield from steps(response, 1)
-    yield Step(1, [b'data: {"choices":[{"index":0,"text":"'], 0)
+    yield ScriptStep(1, [b'data: {"choices":[{"index":0,"text":"'], 0)
     for due in range(2, 2**62):
-        yield Step(due, [b"x" * _PIECE_BYTES], 0)
+        yield ScriptStep(due, [b"x" * _PIECE_BYTES], 0)
 
 
 @by_steps
-def cut_json(response: StreamedResponse) -> Iterator[Step]:
+def cut_json(response: StreamedResponse) -> Iterator[ScriptStep]:
     for step in steps(response):
         if step.due == response.half:
             step = step._replace(events=[one[: len(one) // 2] + b"\n\n" for one in step.events])
@@ -235,7 +235,7 @@ def cut_json(response: StreamedResponse) -> Iterator[Step]:
 
 
 @by_steps
-def garbage(response: StreamedResponse) -> Iterator[Step]:
+def garbage(response: StreamedResponse) -> Iterator[ScriptStep]:
     for step in steps(response):
         yield step._replace(events=[bytes(range(256)) * 4], tokens=0)
 
@@ -244,7 +244,7 @@ def gzip(response: StreamedResponse) -> Script:
     squeeze = zlib.compressobj(wbits=31)  # with the header of gzip
     headers = {"content-type": EVENT_STREAM, "content-encoding": "gzip", "transfer-encoding": "chunked"}
 
-    def squeezed(step: Step) -> bytes:
+    def squeezed(step: ScriptStep) -> bytes:
         return squeeze.compress(b"".join(step.events)) + squeeze.flush(zlib.Z_SYNC_FLUSH)
 
     given = (step._replace(events=[squeezed(step)]) for step in steps(response))

@@ -37,7 +37,7 @@ class Write(NamedTuple):
 Script = Iterator[Write]
 
 
-class Step(NamedTuple):
+class ScriptStep(NamedTuple):
     """The events of one write, before they are framed."""
 
     due: int
@@ -84,16 +84,16 @@ def whole(response: bytes, due: int, tokens: int = 0, ending: Ending = Ending.AN
     yield Write(due, response, tokens, ending)
 
 
-def steps(response: StreamedResponse, until: int | None = None) -> Iterator[Step]:
+def steps(response: StreamedResponse, until: int | None = None) -> Iterator[ScriptStep]:
     """The events of a well-behaved response, token by token, as far as token `until`."""
     choices = response.encoder.generation.choices
     for token in range(response.output_tokens if until is None else until):
-        yield Step(token, response.encoder.events(token), choices)
+        yield ScriptStep(token, response.encoder.events(token), choices)
 
 
 def written(
     response: StreamedResponse,
-    given: Iterable[Step],
+    given: Iterable[ScriptStep],
     *,
     ending: Ending = Ending.ANSWERED,
     head: bytes | None = None,

@@ -6,34 +6,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.engine.capture.sse import Event, SseParser
+from loadgen.engine.capture.sse import SseEvent, SseParser
 
 
-def parse(*pieces: bytes) -> list[Event]:
+def parse(*pieces: bytes) -> list[SseEvent]:
     parser = SseParser()
     return [event for piece in pieces for event in parser.feed(piece)]
 
 
 def test_one_event() -> None:
-    assert parse(b'data: {"a": 1}\n\n') == [Event(b'{"a": 1}')]
+    assert parse(b'data: {"a": 1}\n\n') == [SseEvent(b'{"a": 1}')]
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
 def test_every_line_end_is_legal(end: bytes) -> None:
     stream = end.join([b"data: one", b"", b"data: two", b"", b": done"]) + end
-    assert parse(stream) == [Event(b"one"), Event(b"two")]
+    assert parse(stream) == [SseEvent(b"one"), SseEvent(b"two")]
 
 
 def test_comments_and_unknown_fields_are_passed_over() -> None:
-    assert parse(b": keep-alive\n\nid: 7\nretry: 10\ndata: x\n\n") == [Event(b"x")]
+    assert parse(b": keep-alive\n\nid: 7\nretry: 10\ndata: x\n\n") == [SseEvent(b"x")]
 
 
 def test_the_space_after_the_colon_is_optional_and_only_one_is_dropped() -> None:
-    assert parse(b"data:x\n\ndata:  y\n\ndata\n\n") == [Event(b"x"), Event(b" y"), Event(b"")]
+    assert parse(b"data:x\n\ndata:  y\n\ndata\n\n") == [SseEvent(b"x"), SseEvent(b" y"), SseEvent(b"")]
 
 
 def test_several_data_lines_are_joined() -> None:
-    assert parse(b"event: error\ndata: a\ndata: b\n\n") == [Event(b"a\nb", "error")]
+    assert parse(b"event: error\ndata: a\ndata: b\n\n") == [SseEvent(b"a\nb", "error")]
 
 
 def test_an_event_without_its_blank_line_is_not_dispatched() -> None:
@@ -41,15 +41,15 @@ def test_an_event_without_its_blank_line_is_not_dispatched() -> None:
 
 
 def test_a_byte_order_mark_is_dropped_even_in_pieces() -> None:
-    assert parse(b"\xef", b"\xbb\xbfdata: x\n\n") == [Event(b"x")]
+    assert parse(b"\xef", b"\xbb\xbfdata: x\n\n") == [SseEvent(b"x")]
 
 
 def test_the_short_way_does_not_swallow_a_second_event() -> None:
     assert parse(b": first\n\n", b"data: a\n\n", b"data: b\n\ndata: c\n\n", b"data: d\ndata: e\n\n") == [
-        Event(b"a"),
-        Event(b"b"),
-        Event(b"c"),
-        Event(b"d\ne"),
+        SseEvent(b"a"),
+        SseEvent(b"b"),
+        SseEvent(b"c"),
+        SseEvent(b"d\ne"),
     ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loadgen.engine.drive.driver import Driver, Plan, Wiring
+from loadgen.engine.drive.driver import Driver, DriverPlan, Wiring
 from loadgen.engine.drive.throttle import Throttle
 from loadgen.engine.eventloop.timer import Clock, LoopTimer
 from loadgen.engine.measurement import driver_class
@@ -105,7 +105,7 @@ class Run:
             return ScriptedTransport(loop, service_s, self.seen, answer)
 
         finished = [] if finished is None else finished
-        plan = Plan(target, schedule, shape, **options)
+        plan = DriverPlan(target, schedule, shape, **options)
         wiring = Wiring(make_transport, finished.append, throttle or Throttle(), on_pause, clock)
         self.driver = driver_class(shape)(plan, wiring)
 

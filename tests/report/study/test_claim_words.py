@@ -7,7 +7,7 @@ import pytest
 from loadgen.report.study.claim_words import compared_lines, found_words, over_words, ratio_words, stated_words
 from loadgen.study.claims import Claim
 from loadgen.study.estimate import Estimate
-from loadgen.study.judge import Compared, Judgement
+from loadgen.study.judge import JudgedComparison, Judgement
 
 A, B = {"batch": 128}, {"batch": 1}
 MODELS = ["a", "b", "c", "d", "e"]
@@ -92,7 +92,7 @@ def ratio(value: float, *, assumed: bool = False) -> Estimate:
 
 
 def found(*ratios: float, over: str = "all") -> str:
-    compared = tuple(Compared("x", ratio(each), "holds") for each in ratios)
+    compared = tuple(JudgedComparison("x", ratio(each), "holds") for each in ratios)
     stated = claim(kind="ratio", a=A, b=B, over=over, stated={"min": 2})
     return found_words(Judgement(stated, "holds", None, compared))
 
@@ -107,30 +107,39 @@ def test_what_is_found() -> None:
 
 
 def test_what_all_comparisons_share_is_said_once() -> None:
-    compared = tuple(Compared(f"batch {batch}, length 2,048, one wave", ratio(2.0), "holds") for batch in (1, 16))
+    compared = tuple(
+        JudgedComparison(f"batch {batch}, length 2,048, one wave", ratio(2.0), "holds") for batch in (1, 16)
+    )
     shared, lines = compared_lines(Judgement(claim(kind="none"), "holds", None, compared))
     assert shared == "length 2,048, one wave"
     assert [line.of for line in lines] == ["batch 1", "batch 16"]
 
 
 def test_what_pairs_of_points_share_is_said_once_too() -> None:
-    compared = tuple(Compared(f"PP, 4 over TP, 1 (batch {batch}, one wave)", ratio(2.0), "holds") for batch in (1, 16))
+    compared = tuple(
+        JudgedComparison(f"PP, 4 over TP, 1 (batch {batch}, one wave)", ratio(2.0), "holds") for batch in (1, 16)
+    )
     shared, lines = compared_lines(Judgement(claim(kind="none"), "holds", None, compared))
     assert shared == "one wave"
     assert [line.of for line in lines] == ["PP, 4 over TP, 1 (batch 1)", "PP, 4 over TP, 1 (batch 16)"]
 
 
 def test_comparisons_that_differ_in_nothing_keep_their_words() -> None:
-    compared = (Compared("batch 1", ratio(2.0), "holds"), Compared("batch 1, one wave", ratio(2.0), "holds"))
+    compared = (
+        JudgedComparison("batch 1", ratio(2.0), "holds"),
+        JudgedComparison("batch 1, one wave", ratio(2.0), "holds"),
+    )
     assert compared_lines(Judgement(claim(kind="none"), "holds", None, compared))[0] == ""
 
 
 def test_facts_and_memory_are_counted() -> None:
     facts = (
-        Compared("a", None, "holds", "32", "32"),
-        Compared("b", None, "does_not_hold", "5", "6"),
+        JudgedComparison("a", None, "holds", "32", "32"),
+        JudgedComparison("b", None, "does_not_hold", "5", "6"),
     )
     of_facts = claim(kind="fact", model="mixtral-8x7b", facts={"layers": 32})
     assert found_words(Judgement(of_facts, "does_not_hold", None, facts)) == "1 of 2 agree"
     of_memory = claim(kind="oom", at=[{"experts": 64}])
-    assert found_words(Judgement(of_memory, "holds", None, (Compared("a", None, "holds"),))) == "1 of 1 as stated"
+    assert (
+        found_words(Judgement(of_memory, "holds", None, (JudgedComparison("a", None, "holds"),))) == "1 of 1 as stated"
+    )
