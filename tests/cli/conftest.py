@@ -35,6 +35,11 @@ class Said:
         return json.loads(self.out)
 
 
+def codes(document: Any) -> set[str]:
+    """The codes of a run's findings."""
+    return {finding["code"] for finding in document["verdict"]["findings"]}
+
+
 Cli = Callable[..., Said]
 VARIABLES = ("LOADGEN_DB", "NO_COLOR", "COLUMNS", "FORCE_COLOR")
 

@@ -33,25 +33,24 @@ def queue(db_url: str) -> Queue:
     return Queue(db_url, Targets.of(["http://a.example:8000"]), ("http://a.example:8000",), {})
 
 
+def _client(db_url: str, access: Access, queue: Queue | None, *, at: str) -> Iterator[TestClient]:
+    with TestClient(create_service(db_url, access, queue), base_url=at, follow_redirects=False) as made:
+        yield made
+
+
 @pytest.fixture
 def client(db_url: str, queue: Queue) -> Iterator[TestClient]:
     """The service on loopback, reached by a name of this machine."""
-    app = create_service(db_url, Access(Token(TOKEN), loopback_reads=True), queue)
-    with TestClient(app, base_url="http://127.0.0.1:8080", follow_redirects=False) as made:
-        yield made
+    yield from _client(db_url, Access(Token(TOKEN), loopback_reads=True), queue, at="http://127.0.0.1:8080")
 
 
 @pytest.fixture
 def far_client(db_url: str, queue: Queue) -> Iterator[TestClient]:
     """The service beyond loopback."""
-    app = create_service(db_url, Access(Token(TOKEN), loopback_reads=False), queue)
-    with TestClient(app, base_url="http://bench.example", follow_redirects=False) as made:
-        yield made
+    yield from _client(db_url, Access(Token(TOKEN), loopback_reads=False), queue, at="http://bench.example")
 
 
 @pytest.fixture
 def reader(db_url: str) -> Iterator[TestClient]:
     """The dashboard without any configuration."""
-    app = create_service(db_url, Access(None, loopback_reads=True), None)
-    with TestClient(app, base_url="http://localhost:8080", follow_redirects=False) as made:
-        yield made
+    yield from _client(db_url, Access(None, loopback_reads=True), None, at="http://localhost:8080")

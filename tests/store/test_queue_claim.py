@@ -14,23 +14,11 @@ from loadgen.errors import StoreError, UsageError
 from loadgen.store.jobs import Jobs
 from loadgen.store.queue_claim import ClaimLostError, QueueClaim, has_ended, this_process
 from loadgen.store.repository import Store
-from loadgen.store.rows import JobRow, QueueOwner
+from loadgen.store.rows import QueueOwner
 from tests.store.postgresql import PostgresServer
+from tests.store.test_jobs import job
 
 FIRST, SECOND = this_process(), this_process()
-
-
-def a_job(job_id: str) -> JobRow:
-    return JobRow(
-        job_id=job_id,
-        status="queued",
-        target="a:80",
-        name="n",
-        values={},
-        spec_hash="h",
-        planned_runs=1,
-        submitted_at="2026-01-31T12:00:00+00:00",
-    )
 
 
 def test_it_is_taken_once_and_given_back(any_url: str) -> None:
@@ -78,11 +66,11 @@ def test_a_claim_that_was_deleted_is_made_again_by_who_has_it(any_url: str) -> N
 
 def test_who_has_lost_it_changes_no_job(any_url: str) -> None:
     with Store.open(any_url) as store:
-        Jobs(store, FIRST).add(a_job("j1"))  # with no claim at all, nobody is in the way
+        Jobs(store, FIRST).add(job("j1"))  # with no claim at all, nobody is in the way
         QueueClaim(store, SECOND).take(None)
         late = Jobs(store, FIRST)
         with pytest.raises(ClaimLostError):
-            late.add(a_job("j2"))
+            late.add(job("j2"))
         with pytest.raises(ClaimLostError):
             late.change("j1", ("queued",), status="running")
         with pytest.raises(ClaimLostError):

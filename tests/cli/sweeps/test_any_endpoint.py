@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, codes
 from tests.servers.odd_endpoint import OddEndpoint, listed, odd_endpoint
 
 LOAD = ("--concurrency", "2", "--requests", "8", "--input-tokens", "4", "--output-tokens", "2")
@@ -20,10 +20,6 @@ def measured(cli: Cli, url: str, *flags: str) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(said.out)
     assert document["outcomes"]["ok"] == 8
     return document
-
-
-def codes(document: dict[str, Any]) -> set[str]:
-    return {finding["code"] for finding in document["verdict"]["findings"]}
 
 
 def test_the_only_listed_model_is_taken(cli: Cli) -> None:

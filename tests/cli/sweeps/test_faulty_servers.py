@@ -4,13 +4,12 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.servers.simulator.faults import FAULTS
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, codes
 
 pytestmark = pytest.mark.loopback
 
@@ -120,10 +119,6 @@ def server() -> Iterator[tuple[str, ...]]:
 def at_alternate_endpoints(faults: Iterable[str]) -> list[tuple[str, str]]:
     """Each fault with one of the endpoints, in turn. The engine's tests have each of them with both."""
     return list(zip(faults, itertools.cycle(ENDPOINTS), strict=False))
-
-
-def codes(document: dict[str, Any]) -> set[str]:
-    return {finding["code"] for finding in document["verdict"]["findings"]}
 
 
 def in_one_line(text: str) -> str:

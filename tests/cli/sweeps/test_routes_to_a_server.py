@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.servers.simulator import SimulatorProcess
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, codes
 from tests.servers.relays import NAME, Authority, Proxy, proxying, terminating
 
 pytestmark = pytest.mark.loopback
@@ -36,10 +36,6 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-
-
-def codes(document: dict[str, dict[str, list[dict[str, str]]]]) -> set[str]:
-    return {finding["code"] for finding in document["verdict"]["findings"]}
 
 
 def test_an_unknown_authority_is_refused_with_the_flag_that_names_it(cli: Cli, tls_port: int) -> None:

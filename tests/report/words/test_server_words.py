@@ -112,9 +112,6 @@ def test_a_sweep_opens_with_its_points_and_the_rest_is_collapsed() -> None:
     assert '<pre class="command">' not in main
 
 
-P = ("p50", "p90", "p95", "p99")
-
-
 SPECULATION = {
     "drafts": 100,
     "draft_tokens": 300,
