@@ -163,7 +163,9 @@ def draft_words(drafts: Mapping[str, object]) -> str:
 
 def load_of(run: RunDocument) -> str:
     spec = run["spec"]
-    return f"{spec['load_label']}, {number(spec['input_tokens'])}/{number(spec['output_tokens'])}"
+    images = spec.get("images")
+    size = f", {images['width']} × {images['height']} pixels" if isinstance(images, Mapping) else ""
+    return f"{spec['load_label']}, {number(spec['input_tokens'])}/{number(spec['output_tokens'])}{size}"
 
 
 def by_point(runs: Iterable[RunDocument]) -> Iterator[tuple[RunDocument, list[RunDocument]]]:
