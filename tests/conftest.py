@@ -34,15 +34,21 @@ LONGEST = (
     "real/test_vllm_behind_proxy.py",
     "real/test_litellm.py",
     "real/test_vllm_two_servers.py",
-    "real/test_vllm_pruned.py",
+    "browser/test_jobs_page.py",
     "real/test_vllm_unfused.py",
-    "real/test_vllm_served.py",
-    "real/test_trained_models.py",
     "real/test_vllm_experts.py",
-    "real/test_vllm_server_sweeps.py",
+    "real/test_vllm_served.py",
+    "browser/test_pages_drawn.py",
+    "store/test_postgresql.py",
+    "browser/test_studies_drawn.py",
+    "real/test_vllm_pruned.py",
     "real/test_vllm_drafts.py",
     "real/test_vllm_watched.py",
+    "real/test_vllm_server_sweeps.py",
+    "real/test_trained_models.py",
+    "browser/test_live_sweep.py",
     "test_wheel.py",
+    "browser/test_list_of_sweeps.py",
     "real/test_vllm_profiles.py",
     "service/test_queue.py",
     "cli/sweeps/test_server_sweeps.py",
@@ -56,15 +62,18 @@ LONGEST = (
     "cli/sweeps/test_study_runs.py",
     "golden/test_printed.py",
 )
-# Files of which one worker takes all, by what they share.
+# Files, or folders of them, of which one worker takes all, by what they share.
 TOGETHER = {
     "real_server": ("test_vllm_sweep.py", "test_vllm_behind_proxy.py", "test_litellm.py", "test_vllm_two_servers.py"),
+    "counting_server": ("test_vllm_unfused.py", "test_vllm_experts.py"),
     "the port of the tiny profiles": (
         "test_vllm_models.py",
         "test_vllm_studies.py",
         "test_vllm_accuracy.py",
         "test_vllm_vision.py",
     ),
+    "dashboard": ("test_pages_drawn.py", "test_accessible.py", "test_comparing.py", "test_theme.py"),
+    "postgres": ("/store/",),
 }
 REAL_TIERS = ("vllm", "browser", "wheel", "postgres")
 REAL_PLACES = ("browser", "real", "store", "test_wheel.py")
@@ -107,7 +116,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
     def scope(nodeid: str) -> str:
         file = file_of(nodeid)
-        return next((shared for shared, files in TOGETHER.items() if file.endswith(files)), file)
+        return next((shared for shared, names in TOGETHER.items() if any(name in file for name in names)), file)
 
     scheduler._split_scope = scope
     return scheduler

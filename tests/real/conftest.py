@@ -21,6 +21,14 @@ def real_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer
 
 
 @pytest.fixture(scope="session")
+def counting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
+    """One server of the trained Mixtral that counts its experts, in 32 bits: in 16 some scores of experts are equal."""
+    folder = tmp_path_factory.mktemp("vllm") / "counting"
+    with serving("trained-mixtral", folder, plugins=("expert-counts",), dtype="float32") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def loadgen() -> Loadgen:
     """Run the installed command to its end; its output is captured."""
 

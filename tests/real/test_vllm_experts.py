@@ -19,15 +19,15 @@ from tests.real.vllm_server import ROOT, RealServer, serving
 
 pytestmark = pytest.mark.vllm
 
-MODELS = ("trained-mixtral", "trained-deepseek-unbalanced")  # the second has a dense layer below its sparse ones
 PROMPTS = [[3 + (5 * each + 7 * place) % 70 for place in range(20 + 9 * each)] for each in range(6)]
 OUTPUT_TOKENS = 8
 
 
-@pytest.fixture(scope="module", params=MODELS)
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
+@pytest.fixture(scope="module")
+def with_a_dense_layer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
+    """A server of a model that has a dense layer below its sparse ones."""
     folder = tmp_path_factory.mktemp("vllm") / "server"
-    with serving(request.param, folder, plugins=("expert-counts",), dtype="float32") as running:
+    with serving("trained-deepseek-unbalanced", folder, plugins=("expert-counts",), dtype="float32") as running:
         yield running
 
 
@@ -46,8 +46,10 @@ def counted(server: RealServer, callers: int) -> tuple[ExpertCounts, list[list[i
     return counter.read(server.model), texts
 
 
-def test_the_counts_are_those_of_transformers_to_the_token(server: RealServer) -> None:
-    """With several callers, steps hold prompts and tokens of several requests. In float32: in bfloat16 some scores are equal."""
+@pytest.mark.parametrize("name", ["counting_server", "with_a_dense_layer"])
+def test_the_counts_are_those_of_transformers_to_the_token(name: str, request: pytest.FixtureRequest) -> None:
+    """With several callers, steps hold prompts and tokens of several requests."""
+    server: RealServer = request.getfixturevalue(name)
     equal_those_of_transformers(server.model, *counted(server, len(PROMPTS)))
 
 
@@ -78,12 +80,8 @@ def equal_those_of_transformers(model: str, counts: ExpertCounts, texts: list[li
     assert counts.counts.tolist() == expected.counts.tolist()
 
 
-ON_ONE_SERVER = pytest.mark.parametrize("server", MODELS[:1], indirect=True)
-
-
-@ON_ONE_SERVER
-def test_steps_are_seen_with_their_distinct_experts(server: RealServer) -> None:
-    counts, _ = counted(server, 1)
+def test_steps_are_seen_with_their_distinct_experts(counting_server: RealServer) -> None:
+    counts, _ = counted(counting_server, 1)
     assert counts.step_sizes is not None
     by_tokens = {size.tokens: size for size in counts.step_sizes}
     assert by_tokens[1].steps == len(PROMPTS) * (OUTPUT_TOKENS - 1)
@@ -98,9 +96,8 @@ def run(loadgen: Loadgen, server: RealServer, folder: Path, *more: str) -> "subp
     )  # fmt: skip
 
 
-@ON_ONE_SERVER
-def test_a_run_keeps_its_counts_and_shows_them(server: RealServer, loadgen: Loadgen, tmp_path: Path) -> None:
-    done = run(loadgen, server, tmp_path, "--experts", "--json")
+def test_a_run_keeps_its_counts_and_shows_them(counting_server: RealServer, loadgen: Loadgen, tmp_path: Path) -> None:
+    done = run(loadgen, counting_server, tmp_path, "--experts", "--json")
     assert done.returncode in (0, 3), done.stderr
     document: dict[str, Any] = json.loads(done.stdout)
     counts = expert_counts_from_json(document["experts"])
@@ -115,8 +112,7 @@ def test_a_run_keeps_its_counts_and_shows_them(server: RealServer, loadgen: Load
     assert drawn.read_text().startswith("<svg")
 
 
-@ON_ONE_SERVER
-def test_without_the_flag_nothing_is_counted(server: RealServer, loadgen: Loadgen, tmp_path: Path) -> None:
-    done = run(loadgen, server, tmp_path, "--json")
+def test_without_the_flag_nothing_is_counted(counting_server: RealServer, loadgen: Loadgen, tmp_path: Path) -> None:
+    done = run(loadgen, counting_server, tmp_path, "--json")
     assert done.returncode in (0, 3), done.stderr
     assert "experts" not in json.loads(done.stdout)

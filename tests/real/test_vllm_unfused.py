@@ -44,29 +44,28 @@ def greedy(server: RealServer) -> list[Greedy]:
 
 
 @contextmanager
-def serving_in_32_bits(plugins: list[str], processes: int, folder: Path) -> Iterator[RealServer]:
-    """The trained Mixtral with these plug-ins; in 16 bits rounding alone would choose other experts now and then."""
+def serving_in_32_bits(plugin: str, processes: int, folder: Path) -> Iterator[RealServer]:
+    """The trained Mixtral with a plug-in; in 16 bits rounding alone would choose other experts now and then."""
     path = folder / "trained-mixtral-32.yaml"
     spread = f"tensor-parallel-size: {processes}, distributed-executor-backend: {'mp' if processes > 1 else 'uni'}"
     path.write_text(
-        f"extends: trained-mixtral\ndescription: for a test\nplugins: {plugins}\narguments: {{dtype: float32, {spread}}}\n"
+        f"extends: trained-mixtral\ndescription: for a test\nplugins: [{plugin}]\narguments: {{dtype: float32, {spread}}}\n"
     )
     with serving(str(path), folder / "server") as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def fused(tmp_path_factory: pytest.TempPathFactory) -> list[Greedy]:
+def fused(counting_server: RealServer) -> list[Greedy]:
     """What the fused kernel says."""
-    with serving_in_32_bits([], 1, tmp_path_factory.mktemp("fused")) as server:
-        assert "plugins" not in server.state.facts
-        return greedy(server)
+    assert counting_server.state.facts["plugins"] == ["expert-counts"]
+    return greedy(counting_server)
 
 
 @pytest.mark.parametrize(("plugin", "processes"), [("expert-loop", 2), ("expert-gather", 1)])
 def test_unfused_equals_fused(fused: list[Greedy], plugin: str, processes: int, tmp_path: Path) -> None:
     """With tensor parallelism over two processes each holds a half of every expert."""
-    with serving_in_32_bits([plugin], processes, tmp_path) as server:
+    with serving_in_32_bits(plugin, processes, tmp_path) as server:
         assert server.state.facts["plugins"] == [plugin]
         unfused = greedy(server)
     assert len(unfused) == len(fused) == len(PROMPTS)

@@ -15,7 +15,7 @@ from tests.real.vllm_server import RealServer, serving
 
 pytestmark = pytest.mark.vllm
 
-PLACES, CALLERS, REQUESTS, OUTPUT_TOKENS = 6, 8, 96, 128  # long enough for a reading or two on the way
+PLACES, CALLERS, REQUESTS, OUTPUT_TOKENS = 6, 8, 40, 128  # long enough for a reading or two on the way
 # Of 128 tokens each: fewer than six requests of up to 428 tokens need, so that some are preempted.
 BLOCKS = 17  # the least that holds one request of the model's whole length
 DRAFTS = {"method": "ngram", "num_speculative_tokens": 3, "prompt_lookup_max": 3, "prompt_lookup_min": 1}
