@@ -8,9 +8,13 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
+import httpx2
 import psutil
 import pytest
 
@@ -45,6 +49,7 @@ class Evaluated:
     temporary: Path  # where its processes put their files
     sweep: SweepRow  # of the study
     whole: tuple[AccuracyRow, ...]
+    chat: dict[str, Any]  # the reply of the whole model to one message
     top_1: tuple[AccuracyRow, ...]
     pruned: tuple[AccuracyRow, ...]
 
@@ -60,29 +65,51 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evaluated]:
     try:
         studied = run(folder, temporary, *STUDY)
         assert studied.returncode in (0, 3), studied.stderr  # whether a small run is valid is not the question here
-        whole, top_1 = (on_a_server(folder, temporary, up, "built-in", SAMPLES) for up in ((), TOP_1))
+        with server(folder, temporary) as port:
+            whole = evaluation(folder, temporary, "built-in", SAMPLES)
+            chat = replied(port)
+        with server(folder, temporary, *TOP_1):
+            top_1 = evaluation(folder, temporary, "built-in", SAMPLES)
         target = folder / "trained_models" / HALF  # a folder of that name holds small models
         target.parent.mkdir()
         half = run(folder, temporary, "moe", "prune", f"trained_models/{PROFILE}", "-o", str(target), "--inter", "0.5")
         assert half.returncode == 0, half.stderr
-        pruned = on_a_server(folder, temporary, ("--model", str(target)), f"built-in,{CHOICE}", PRUNED_SAMPLES)
+        with server(folder, temporary, "--model", str(target)):
+            pruned = evaluation(folder, temporary, f"built-in,{CHOICE}", PRUNED_SAMPLES)
         with Store.open(database(folder), read_only=True) as store:
             (sweep,) = store.sweeps()
-            yield Evaluated(temporary, sweep, *(store.evaluation(each).rows for each in (whole, top_1, pruned)))
+            rows = [store.evaluation(each).rows for each in (whole, top_1, pruned)]
+        yield Evaluated(temporary, sweep, rows[0], chat, rows[1], rows[2])
     finally:
         stop(folder)
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def on_a_server(folder: Path, temporary: Path, up: tuple[str, ...], tasks: str, samples: int) -> str:
-    """Evaluate a server of the profile that is started with the flags `up`; the id of the evaluation."""
-    started = run(folder, temporary, "serve", "up", PROFILE, *up, "--port", str(free_port()))
+@contextmanager
+def server(folder: Path, temporary: Path, *up: str) -> Iterator[int]:
+    """The port of a server of the profile that is started with the flags `up`."""
+    port = free_port()
+    started = run(folder, temporary, "serve", "up", PROFILE, *up, "--port", str(port))
     assert started.returncode == 0, started.stderr
+    yield port
+    stop(folder)
+
+
+def evaluation(folder: Path, temporary: Path, tasks: str, samples: int) -> str:
+    """Evaluate the running server; the id of the evaluation."""
     done = run(folder, temporary, "accuracy", "--tasks", tasks, "--limit", str(samples), "--json")
     assert done.returncode == 0, done.stderr
-    stop(folder)
     evaluation_id: str = json.loads(done.stdout)["evaluation_id"]
     return evaluation_id
+
+
+def replied(port: int) -> dict[str, Any]:
+    """The one choice of the reply to a question in a chat."""
+    body = {"model": PROFILE, "messages": [{"role": "user", "content": "sort 4721="}], "max_tokens": 12}
+    url = f"http://127.0.0.1:{port}/v1/chat/completions"
+    reply = httpx2.post(url, json=body | {"temperature": 0}, timeout=60).raise_for_status().json()
+    choice: dict[str, Any] = reply["choices"][0]
+    return choice
 
 
 def run(folder: Path, temporary: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -120,6 +147,10 @@ def test_every_task_has_its_value_and_lm_evals_standard_error(evaluated: Evaluat
 def test_the_model_has_learnt_its_tasks(evaluated: Evaluated) -> None:
     for rows in (evaluated.sweep.accuracy, evaluated.whole):
         assert mean(rows).value >= 0.9
+    stated = json.loads((ROOT / "trained_models" / PROFILE / "training.json").read_text())["scores"]
+    assert mean(evaluated.whole).value == pytest.approx(fmean(stated.values()), abs=0.05)
+    assert evaluated.chat["message"]["content"] == "1247"
+    assert evaluated.chat["finish_reason"] == "stop"
 
 
 @pytest.mark.parametrize("name", ["top_1", "pruned"])
