@@ -63,6 +63,19 @@ class Figures:
     stamps: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a client says of its run: by request number, when it was sent and what arrived, in nanoseconds; and what it cost."""
+
+    sent_ns: dict[int, int]
+    arrival_ns: dict[int, Int64]
+    cpu_s: float
+    wall_s: float
+    coalesced: int
+    stamps: str | None
+    loop_lag_p99_ms: float | None = None
+
+
 class Server:
     """A running truth_server; `truth` is known after the block."""
 
@@ -125,9 +138,8 @@ def run_peer(name: str, pattern: str, streams: int, requests: int, truth_file: P
     sent = {number: sent_ns for number, sent_ns, _ in said["rows"]}
     seen = {number: np.array(seen_ns, dtype=np.int64) for number, _, seen_ns in said["rows"]}
     shared = sum(int(np.count_nonzero(np.diff(stamps) < 2_000)) for stamps in seen.values())
-    return _figures(
-        name, pattern, streams, requests, sent, seen, said["cpu_s"], said["wall_s"], server.truth, shared, None, "read"
-    )
+    made = Seen(sent, seen, said["cpu_s"], said["wall_s"], coalesced=shared, stamps="read")
+    return _figures(name, pattern, streams, requests, seen=made, truth=server.truth)
 
 
 def run_ours(pattern: str, streams: int, requests: int, truth_file: Path) -> Figures:
@@ -147,33 +159,19 @@ def run_ours(pattern: str, streams: int, requests: int, truth_file: Path) -> Fig
     seen = {int(records.index[row]): records.arrival_ns[begin[row] : begin[row + 1]] for row in rows}
     shared = int(np.count_nonzero(records.arrival_coalesced))
     lag_ms = float(np.percentile(client.loop_lag_ns, 99)) / 1e6
-    return _figures(
-        "loadgen", pattern, streams, requests, sent, seen, client.cpu_s or 0.0, client.wall_s, server.truth, shared, lag_ms,
-        client.stamp_source,
-    )  # fmt: skip
+    made = Seen(sent, seen, client.cpu_s or 0.0, client.wall_s, shared, client.stamp_source, lag_ms)
+    return _figures("loadgen", pattern, streams, requests, seen=made, truth=server.truth)
 
 
-def _figures(
-    client: str,
-    pattern: str,
-    streams: int,
-    requests: int,
-    sent: dict[int, int],
-    seen: dict[int, Int64],
-    cpu_s: float,
-    wall_s: float,
-    truth: Truth,
-    shared: int,
-    loop_lag_p99_ms: float | None,
-    stamps: str,
-) -> Figures:
-    whole = [number for number in seen if len(seen[number]) == TOKENS and number in truth.sent_ns]
-    ttft_ns = np.array([seen[number][0] - sent[number] for number in whole])
+def _figures(client: str, pattern: str, streams: int, requests: int, *, seen: Seen, truth: Truth) -> Figures:
+    arrival_ns = seen.arrival_ns
+    whole = [number for number in arrival_ns if len(arrival_ns[number]) == TOKENS and number in truth.sent_ns]
+    ttft_ns = np.array([arrival_ns[number][0] - seen.sent_ns[number] for number in whole])
     true_ttft_ns = np.array([truth.sent_ns[number][0] - truth.arrival_ns[number] for number in whole])
     error_ms = np.abs(ttft_ns - true_ttft_ns) / 1e6
-    gaps_ms = np.concatenate([np.diff(seen[number]) for number in whole]) / 1e6
+    gaps_ms = np.concatenate([np.diff(arrival_ns[number]) for number in whole]) / 1e6
     true_gaps_ms = np.concatenate([np.diff(truth.sent_ns[number]) for number in whole]) / 1e6
-    events = sum(map(len, seen.values()))
+    events = sum(map(len, arrival_ns.values()))
     return Figures(
         client=client,
         pattern=pattern,
@@ -181,13 +179,13 @@ def _figures(
         requests=requests,
         ok=len(whole),
         events=events,
-        cpu_us_per_event=1e6 * cpu_s / events,
-        cpu_ratio=cpu_s / wall_s,
-        server_cpu_ratio=truth.cpu_s / wall_s,
+        cpu_us_per_event=1e6 * seen.cpu_s / events,
+        cpu_ratio=seen.cpu_s / seen.wall_s,
+        server_cpu_ratio=truth.cpu_s / seen.wall_s,
         ttft_error_p50_ms=float(np.percentile(error_ms, 50)),
         ttft_error_p99_ms=float(np.percentile(error_ms, 99)),
         gap_p99_error_ms=float(np.percentile(gaps_ms, 99) - np.percentile(true_gaps_ms, 99)),
-        coalesced_ratio=shared / events,
-        loop_lag_p99_ms=loop_lag_p99_ms,
-        stamps=stamps,
+        coalesced_ratio=seen.coalesced / events,
+        loop_lag_p99_ms=seen.loop_lag_p99_ms,
+        stamps=seen.stamps,
     )

@@ -53,13 +53,25 @@ class Proxy:
 @contextmanager
 def terminating(authority: Authority, port: int) -> Iterator[int]:
     """The port of an end of TLS before the server at `port`."""
+    with _listening(_relay_to(port, []), authority.context) as own_port:
+        yield own_port
 
+
+@contextmanager
+def listened_to(port: int) -> Iterator[tuple[int, list[bytearray]]]:
+    """A port that leads to the server at `port`, and what clients said over each of its connections."""
+    heard: list[bytearray] = []
+    with _listening(_relay_to(port, heard)) as own_port:
+        yield own_port, heard
+
+
+def _relay_to(port: int, heard: list[bytearray]) -> Talk:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         onward = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(_pump(reader, onward[1]), _pump(onward[0], writer))
+        heard.append(bytearray())
+        await asyncio.gather(_pump(reader, onward[1], heard[-1]), _pump(onward[0], writer))
 
-    with _listening(talk, authority.context) as own_port:
-        yield own_port
+    return talk
 
 
 @contextmanager
@@ -111,9 +123,11 @@ def proxying(wanted: str | None = None) -> Iterator[Proxy]:
         yield proxy
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, said: bytearray | None = None) -> None:
     with suppress(ConnectionError):
         while data := await reader.read(65536):
+            if said is not None:
+                said += data
             writer.write(data)
             await writer.drain()
     writer.close()

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from loadgen.errors import ServerError, UsageError
-from loadgen.servers.endpoint import EndpointFacts, check_lengths, error_text, is_alive, probe
+from loadgen.servers.endpoint import check_lengths, error_text, is_alive, probe
 from loadgen.servers.reported_tokens import token_counter
 from loadgen.servers.server_url import normalise_url
+from tests.servers.endpoints import facts_of
 from tests.servers.http_server import QuietHandler, listening
 from tests.servers.launcher.launches import free_port
 
@@ -97,18 +98,8 @@ def test_a_key_in_a_query_is_not_repeated(given: str) -> None:
 def test_vllm_says_what_it_is() -> None:
     with served(VLLM) as url:
         facts = probe(url, "m", ())
-    assert facts == EndpointFacts(
-        base_url=url,
-        api_url=f"{url}/v1",
-        dialect="vllm",
-        name="vLLM",
-        version="0.32.0",
-        models=("m",),
-        max_model_len=100,
-        simulated=False,
-        has_tokenize=True,
-        has_metrics=True,
-    )
+    said = {"name": "vLLM", "version": "0.32.0", "models": ("m",), "max_model_len": 100}
+    assert facts == facts_of(url, **said, has_tokenize=True, has_metrics=True)
     assert facts.completions_url("chat") == f"{url}/v1/chat/completions"
 
 
@@ -230,7 +221,7 @@ def test_a_tokenizer_that_fails_says_why() -> None:
 
 
 def test_lengths_that_do_not_fit_are_refused() -> None:
-    facts = EndpointFacts("http://h", "http://h/v1", "vllm", "vLLM", None, ("m",), 100, False, False, False)
+    facts = facts_of("http://h", max_model_len=100)
     check_lengths(facts, 60, 40)
     with pytest.raises(UsageError, match="60 input \\+ 41 output tokens are 101, more than the 100"):
         check_lengths(facts, 60, 41)

@@ -2,10 +2,6 @@
 
 import json
 import re
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,42 +9,11 @@ import pytest
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.servers.simulator.generation import reply_text
 from tests.cli.conftest import Cli
+from tests.servers.relays import listened_to
 
 pytestmark = pytest.mark.loopback
 
 TALK = ("--endpoint", "chat", "--concurrency", "2", "--turns", "3", "--input-tokens", "12", "--output-tokens", "6")
-
-
-@contextmanager
-def listened_to(port: int) -> Iterator[tuple[int, list[bytearray]]]:
-    """(a port that leads to `port`, what clients said over each of its connections)."""
-    heard: list[bytearray] = []
-
-    def pump(source: socket.socket, sink: socket.socket, said: bytearray | None) -> None:
-        try:
-            while data := source.recv(65536):
-                if said is not None:
-                    said += data
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            return
-
-    def accept() -> None:
-        while True:
-            try:
-                client, _ = listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", port))
-            heard.append(bytearray())
-            threading.Thread(target=pump, args=(client, server, heard[-1]), daemon=True).start()
-            threading.Thread(target=pump, args=(server, client, None), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=accept, daemon=True).start()
-        yield listener.getsockname()[1], heard
-        listener.shutdown(socket.SHUT_RDWR)
 
 
 def bodies(heard: list[bytearray]) -> list[dict[str, Any]]:
