@@ -163,8 +163,8 @@ def draft_words(drafts: Mapping[str, object]) -> str:
 
 def load_of(run: RunDocument) -> str:
     spec = run["spec"]
-    images = spec.get("images")
-    size = f", {images['width']} × {images['height']} pixels" if isinstance(images, Mapping) else ""
+    images = (spec.get("workload") or {}).get("images")
+    size = f", {images['width']} × {images['height']} pixels" if images else ""
     return f"{spec['load_label']}, {number(spec['input_tokens'])}/{number(spec['output_tokens'])}{size}"
 
 

@@ -128,7 +128,9 @@ def test_no_real_run_beats_its_bound() -> None:
         for run in runs(file.name):
             launch = run["server"]["launch"]
             assert launch is not None
-            is_plain = "speculative-config" not in launch["arguments"] and run["spec"].get("images") is None
+            is_plain = "speculative-config" not in launch["arguments"] and "images" not in (
+                run["spec"].get("workload") or {}
+            )
             is_bounded = served_model(run) is not None and is_plain and run["spec"]["output_tokens"] > 1
             ratios = figures(run)
             assert (None not in ratios) is is_bounded, file.name
