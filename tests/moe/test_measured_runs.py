@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,12 @@ def runs(pattern: str) -> Iterator[dict[str, Any]]:
 
 def roofline_of(run: dict[str, Any]) -> Roofline:
     launch = run["server"]["launch"]
-    fp8 = launch["arguments"].get("quantization") == "fp8"
+    fp8 = str(launch["arguments"].get("quantization")).startswith("fp8")
     architecture = model(launch["architecture"]).architecture
+    top_k = (launch["arguments"].get("hf-overrides") or {}).get("num_experts_per_tok")
+    if top_k is not None:
+        assert architecture.experts is not None
+        architecture = replace(architecture, experts=replace(architecture.experts, top_k=top_k))
     return Roofline(architecture, hardware(launch["gpus"][0]["name"]), precisions=Precisions("fp8" if fp8 else "bf16"))
 
 
