@@ -69,8 +69,7 @@ def _judged(claim: claims.Claim, compare: Measurable, evidence: Evidence) -> Jud
     if verdict == "does_not_hold" and compare.over == "all" and _rests_on_one_short_wave(compared):
         verdict, lone = "inconclusive", f"one wave of less than {SHORT_WAVE_S:g} s alone denies it"
     assumed = "an interval is assumed, not measured" if any(ratio.assumed for ratio in measured) else None
-    estimated = {point.estimated: None for each in compared for point in each.points if point.estimated is not None}
-    weakens = "; ".join(each for each in (part, lone, *estimated, assumed) if each is not None)
+    weakens = "; ".join(each for each in (part, lone, assumed) if each is not None)
     return Judgement(claim, verdict, weakens or None, tuple(compared), is_of_a_part=part is not None)
 
 

@@ -15,7 +15,7 @@ from loadgen.analysis.document.server import EnvironmentDocument, GpuAccount, Se
 from loadgen.analysis.server.served_gpus import gpu_names
 from loadgen.load.shapes import Wave
 from loadgen.moe.hardware import known_hardware
-from loadgen.servers.prediction.fitted import ESTIMATED_IMAGES, OUTLIERS, SERVER_NAME, calibration_for
+from loadgen.servers.prediction.fitted import OUTLIERS, SERVER_NAME
 from loadgen.servers.profiles.layout import UNIFORM_ROUTING
 from loadgen.store.rows import AccuracyRow
 from loadgen.study.accuracy import ACCURACY, STUDY_FIGURES, MeanAccuracy, mean_accuracies
@@ -100,16 +100,6 @@ class MeasuredPoint:
             is_simulated=self.series.provenance == "simulated",
             single_ratio=single_run_ratio(figure, self.wave_s),
         )
-
-    @property
-    def estimated(self) -> str | None:
-        """What a prediction of it rests on that was never compared with a run; None of all else."""
-        if self.series.provenance != "simulated" or self.point.run.workload.images is None:
-            return None
-        if all(run["server"]["name"] != SERVER_NAME for run in self.runs):
-            return None
-        on = known_hardware(self.series.hardware)
-        return ESTIMATED_IMAGES if on is None or calibration_for(on).images_are_estimated else None
 
     @property
     def doubts(self) -> tuple[str, ...]:

@@ -82,10 +82,7 @@ def predict(
             sweep_ids.append(sweep.fail(store, error))
         if on_point is not None:
             on_point(done, len(points))
-    has_images = any(point.run.workload.images is not None for point in points)
-    return Prediction(
-        basis_of(on, images=has_images), tuple(sweep_ids), runs, _joined(out_of_memory), _joined(left_out)
-    )
+    return Prediction(basis_of(on), tuple(sweep_ids), runs, _joined(out_of_memory), _joined(left_out))
 
 
 def _sweeps(points: Iterable[Point]) -> Iterator[tuple[int, tuple[StudyVariant, int, list[RunSpec]]]]:
@@ -198,7 +195,6 @@ class _Sweep:
         """What a launch of the same server would have put on record, with the accelerators that it is predicted for."""
         profile = self.variant.variant.served.profile
         gpus = self.variant.served.coordinates["gpus"]
-        has_images = any(run.workload.images is not None for run in self.runs)
         assert isinstance(gpus, int)
         return {
             "kind": "simulator",
@@ -211,7 +207,7 @@ class _Sweep:
             "model_source": profile.model,
             "weights": "real",
             "installed_release": None,
-            "engine_says": {"prediction": basis_of(self.hardware, images=has_images)},
+            "engine_says": {"prediction": basis_of(self.hardware)},
         }
 
 

@@ -21,7 +21,6 @@ class SeriesSource:
     days: tuple[str, ...]  # the first and the last, one if they are the same
     loadgen: tuple[str, ...]  # versions with commits
     sweep_ids: tuple[str, ...]
-    estimated: tuple[str, ...] = ()  # what its predictions rest on that was never compared with a run
     on_one_gpu: tuple[str, ...] = ()  # models that the study plans over several GPUs, with their number
 
 
@@ -36,7 +35,6 @@ def source_of(points: Sequence[MeasuredPoint]) -> SeriesSource:
         days=tuple(dict.fromkeys((days[0], days[-1]))) if days else (),
         loadgen=_distinct(_loadgen(run) for run in runs),
         sweep_ids=_distinct(run["sweep_id"] for run in runs),
-        estimated=_distinct(point.estimated or "" for point in points),
         on_one_gpu=_distinct(
             f"{point.point.variant.served.model} (planned over {gpus})"
             for point in points
@@ -57,7 +55,6 @@ def merged(sources: Iterable[SeriesSource]) -> SeriesSource:
         gpus=_distinct(gpus for source in each for gpus in source.gpus),
         loadgen=_distinct(release for source in each for release in source.loadgen),
         sweep_ids=_distinct(sweep_id for source in each for sweep_id in source.sweep_ids),
-        estimated=_distinct(part for source in each for part in source.estimated),
         on_one_gpu=_distinct(label for source in each for label in source.on_one_gpu),
     )
 

@@ -212,7 +212,7 @@ def _basis(series: Series, source: SeriesSource) -> str:
     if not any(server.startswith(PREDICTION) for server in source.servers):
         return ""
     try:
-        return "; ".join((basis_of(hardware(series.hardware)), *source.estimated))
+        return basis_of(hardware(series.hardware))
     except UsageError:  # of a later version
         return ""
 

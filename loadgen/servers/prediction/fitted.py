@@ -26,7 +26,6 @@ class Calibration:
     fitted_on: Mapping[str, str]  # sweeps that they were fitted on: id, and file in results/
     slower_hosts: Mapping[str, float]  # how much longer the host's CPU took in sweeps whose ids begin so
     source: str
-    images_are_estimated: bool = False  # what they take was never compared with a run
 
     def in_sweep(self, sweep_id: str) -> "Calibration":
         """The constants on the host that a sweep ran on."""
@@ -73,6 +72,7 @@ CALIBRATIONS: Mapping[str, Calibration] = {
             layer_sequence_s=0.332e-6,
             latent_layer_s=34.5e-6,
             fp8_layer_s=34e-6,
+            image_s=2.5e-3,
             vision_layer_s=0.15e-3,  # an estimate: 14 kernels, 10 µs each
         ),
         front_end=FrontEnd(
@@ -81,6 +81,7 @@ CALIBRATIONS: Mapping[str, Calibration] = {
             reply_s=10.8e-6,
             token_s=27.1e-6,
             caller_s=200e-6,
+            image_s=10.6e-3,
             # By scripts/image_host_cost.py, on a server's processor (AMD EPYC)
             pixel_s=4.9e-9,
             tile_s=0.65e-3,
@@ -98,11 +99,14 @@ CALIBRATIONS: Mapping[str, Calibration] = {
             # of these two, the host's CPU alone: by the time per token of one caller
             "s261130-211346-6445": "2026-11-30-h200-olmoe-1b-7b-dummy-counting-cost-plain-1.json.gz",
             "s261130-211519-89eb": "2026-11-30-h200-olmoe-1b-7b-dummy-counting-cost-plain-2.json.gz",
+            # of these three, the host's CPU alone, and of the first what an image takes the CPU
+            "s261201-005855-00de": "2026-12-01-h200-deepseek-vl2-tiny-dummy-image-384-1.json.gz",
+            "s261201-010211-35ec": "2026-12-01-h200-deepseek-v2-lite-top-16-dummy-fig05.json.gz",
+            "s261201-010438-f9ab": "2026-12-01-h200-qwen1.5-moe-a2.7b-top-1-dummy-fig05.json.gz",
         },
-        slower_hosts={"s261130-21": 1.42, "s261130-": 1.69},
+        slower_hosts={"s261130-21": 1.42, "s261130-": 1.69, "s261201-": 1.6},
         source="one H200 with made-up weights, vLLM 0.26.0, server and client on one host of 16 processors, whose CPU was slower in the "
-        "sweeps of 30 November",
-        images_are_estimated=True,
+        "sweeps of 30 November and 1 December",
     ),
 }
 
@@ -112,20 +116,15 @@ def calibration_for(hardware: Hardware) -> Calibration:
     return CALIBRATIONS.get(hardware.name, CALIBRATIONS["h200"])
 
 
-ESTIMATED_IMAGES = "what an image takes is estimated, and compared with no run"
-
-
-def basis_of(hardware: Hardware, *, images: bool = False) -> str:
-    """What a prediction for an accelerator rests on, in a sentence; `images`: of a load with images."""
+def basis_of(hardware: Hardware) -> str:
+    """What a prediction for an accelerator rests on, in a sentence."""
     fitted = calibration_for(hardware)
     what = f"vLLM's scheduler on the roofline of {hardware.title}"
     if fitted.hardware == hardware.name:
-        what += f", with constants fitted on {len(fitted.fitted_on)} measured sweeps of it"
-    else:
-        what += (
-            f", with constants fitted on the {fitted.hardware.upper()}: no run of this accelerator has been compared"
-        )
-    return f"{what}; {ESTIMATED_IMAGES}" if images and fitted.images_are_estimated else what
+        return f"{what}, with constants fitted on {len(fitted.fitted_on)} measured sweeps of it"
+    return (
+        f"{what}, with constants fitted on the {fitted.hardware.upper()}: no run of this accelerator has been compared"
+    )
 
 
 _COMPILED = "a kernel was compiled in the run: TTFT is several times that of the loads next to it"

@@ -16,15 +16,12 @@ from loadgen.moe.hardware import hardware
 from loadgen.moe.models import model
 from loadgen.moe.parameters import distinct_experts_drawn, expected_distinct_experts
 from loadgen.moe.step import Step
-from loadgen.report.study.sources import source_of
 from loadgen.servers.prediction.engine_of import Deployment, UnpredictableError, deployment_of, routing_of
 from loadgen.servers.prediction.engine_steps import EngineModel, StepCost
-from loadgen.servers.prediction.fitted import ESTIMATED_IMAGES
 from loadgen.servers.prediction.predicted_run import predict_run
 from loadgen.servers.prediction.scheduler import SchedulerLimits
 from loadgen.servers.profiles.layout import UNIFORM_ROUTING
 from loadgen.store.repository import Store
-from loadgen.study.judge import Evidence, judge
 from loadgen.study.measured import measured_points
 from loadgen.study.points import Point, points_of
 from loadgen.study.study_file import StudyFile, read_study
@@ -133,21 +130,6 @@ def test_a_predicted_study_is_a_series_of_its_points(store: Store) -> None:
     assert {(sweep.status, sweep.simulated, sweep.planned_runs, sweep.runs) for sweep in sweeps} == {
         ("finished", True, 7, 7)
     }
-
-
-def test_verdicts_on_predictions_with_images_say_what_is_estimated(store: Store) -> None:
-    file, points = points_at("fig04", load="wave", batch=64)
-    prediction = predict(file, points, "h200", store)
-    assert prediction.basis.endswith(ESTIMATED_IMAGES)
-    runs = [run for sweep_id in prediction.sweep_ids for run in store.runs(sweep_id)]
-    measured = measured_points(points, runs)
-    assert len(measured) == 3
-    judged = [judge(claim, Evidence(measured)) for claim in file.study.claims]
-    with_verdict = [each for each in judged if each.compared]
-    assert with_verdict
-    assert all(ESTIMATED_IMAGES in (each.reason or "") for each in with_verdict)
-    assert source_of(measured).estimated == (ESTIMATED_IMAGES,)
-    assert {run["server"]["launch"]["engine_says"]["prediction"] for run in runs} == {prediction.basis}
 
 
 def test_a_prediction_on_record_is_kept(store: Store) -> None:

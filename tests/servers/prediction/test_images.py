@@ -1,6 +1,9 @@
-"""What images take in a prediction: the front end, the encoder, the tokens of the prompt; and that estimates are named."""
+"""What images take in a prediction: the front end, the encoder, the tokens of the prompt."""
 
+import gzip
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,14 +13,16 @@ from loadgen.load.workload import Images, Workload
 from loadgen.moe.hardware import hardware
 from loadgen.moe.models import model
 from loadgen.moe.step import Step
+from loadgen.report.study.prediction_errors import error_table
 from loadgen.servers.prediction.engine_of import Deployment, UnpredictableError, deployment_of
 from loadgen.servers.prediction.engine_steps import EngineModel, FrontEnd, StepCost
-from loadgen.servers.prediction.fitted import ESTIMATED_IMAGES, basis_of, calibration_for
+from loadgen.servers.prediction.fitted import calibration_for
 from loadgen.servers.prediction.images import NO_IMAGES, image_load
 from loadgen.servers.prediction.predicted_run import predict_run
 from loadgen.servers.prediction.scheduler import Scheduler, SchedulerLimits, Sequence
 from tests.experiments.study.predicted_document import predicted_document
 
+RESULTS = Path(__file__).parents[3] / "results"
 TINY = model("deepseek-vl2-tiny").architecture
 AT = "2026-01-01T00:00:00+00:00"
 RUN = RunSpec(
@@ -100,8 +105,24 @@ def test_a_slower_host_takes_longer_for_images_too() -> None:
     assert slow.costs.vision_layer_s == 2 * fitted.costs.vision_layer_s > 0
 
 
-def test_a_prediction_with_images_names_what_is_estimated() -> None:
-    on = hardware("h200")
-    assert calibration_for(on).images_are_estimated
-    assert basis_of(on, images=True).endswith(ESTIMATED_IMAGES)
-    assert ESTIMATED_IMAGES not in basis_of(on)
+def test_predictions_are_near_the_runs_of_one_h200_with_images() -> None:
+    """Of DeepSeek-VL2-Tiny: one sweep of 384x384 was fitted; the same again, and larger images, were held out."""
+    files = sorted(RESULTS.glob("*deepseek-vl2-tiny-dummy-image*"))
+    runs = [run for path in files for run in json.loads(gzip.decompress(path.read_bytes()))["runs"]]
+    assert {run["lengths"]["prompt_tokens"]["min"] for run in runs if "384x384" in str(run["spec"]["load_label"])} <= {
+        1446,
+        1447,
+        1448,
+    }  # 1,024 of text, 421 of the image, and the template's
+    table = error_table(runs)
+    assert table.left_out == ()
+    assert {row.kind.images for row in table.rows if row.kind is not None} == {
+        "an image of 384x384",
+        "an image of 768x384",
+        "an image of 768x768",
+    }
+    fitted, held_out = dict(table.totals)["fitted"], dict(table.totals)["held out"]
+    assert (fitted.runs, held_out.runs) == (12, 18)
+    median = {name: value or 1.0 for name, value in held_out.median.items()}
+    assert median["throughput"] < 0.15
+    assert median["ttft"] < 0.3
