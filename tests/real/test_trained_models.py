@@ -73,7 +73,7 @@ def test_transformers_scores_each_model_as_its_card_does() -> None:
     skip_without_vllm()
     command = [str(ROOT / ".venv-vllm/bin/python"), "-m", "tiny_training.evaluation", "--examples", str(ASKED)]
     command += [str(ROOT / "trained_models" / name) for name in NAMES]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts"), "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts"), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
     assert ended.returncode == 0, ended.stderr
     found = json.loads(ended.stdout)

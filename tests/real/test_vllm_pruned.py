@@ -99,9 +99,8 @@ VLLM = """
 import json, os, sys
 request, out = json.load(sys.stdin), os.dup(1)
 os.dup2(2, 1)  # what vLLM prints is no answer
-import gc
 from vllm import LLM, SamplingParams
-from vllm.distributed import cleanup_dist_env_and_memory
+from vllm.distributed import destroy_distributed_environment, destroy_model_parallel
 found = {}
 for folder in request["folders"]:
     llm = LLM(
@@ -115,8 +114,8 @@ for folder in request["folders"]:
         for one, prompt in zip(ended, request["prompts"], strict=True)
     ]
     del llm
-    gc.collect()
-    cleanup_dist_env_and_memory()
+    destroy_model_parallel()
+    destroy_distributed_environment()
 with os.fdopen(out, "w") as answer:
     json.dump(found, answer)
 """

@@ -100,7 +100,7 @@ def test_up_a_request_a_sweep_and_down_leave_nothing(at_once: AtOnce, serve: AtO
     assert f"{profile} is running at http://127.0.0.1:{port}" in other.stderr
     assert status(serve)["server"]["pid"] == server["pid"]
 
-    swept = at_once("sweep", "--json")  # over the grid of its profile
+    swept = at_once("sweep", "--requests", "8", "--json")  # over the grid of its profile
     assert swept.returncode in (0, 3), (
         swept.stderr
     )  # whether a small run on a busy machine is valid is not the question

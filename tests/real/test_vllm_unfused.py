@@ -121,7 +121,7 @@ def in_vllm(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], s
     """What the script found in vLLM's own Python, where it finds the plug-in, and what it said; one for all, for the import of vLLM takes long."""
     skip_without_vllm()
     folder = str(tmp_path_factory.mktemp("tuned"))
-    environment = os.environ | {"PYTHONPATH": str(FOLDER), "VLLM_LOGGING_LEVEL": "ERROR"}
+    environment = os.environ | {"PYTHONPATH": str(FOLDER), "VLLM_LOGGING_LEVEL": "ERROR", "OMP_NUM_THREADS": "1"}
     environment |= {"VLLM_TUNED_CONFIG_FOLDER": folder, "LOADGEN_VLLM_KERNELS": "untuned"}
     command = [str(ROOT / ".venv-vllm/bin/python"), "-c", IN_VLLM, folder]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
