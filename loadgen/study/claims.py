@@ -24,7 +24,7 @@ Over = Literal["all", "mean", "max", "any"]
 
 _NAMES = {"top_k": "top-k", "ffn_size": "FFN size", "kv_precision": "precision of the KV cache", "gpus": "GPUs"}
 _LOADS = {"wave": "one wave", "closed_loop": "the steady state", "open_loop": "an open loop"}
-_SAY_WHAT_THEY_ARE = ("model", "load", "precision", "scheme", "draft", "profile", "kernel")
+_SAY_WHAT_THEY_ARE = ("model", "load", "precision", "scheme", "draft", "profile", "kernel", "experts_run")
 
 
 def name_words(name: str) -> str:

@@ -105,7 +105,7 @@ def _furthest(measured: Sequence[Estimate], stated: claims.Stated) -> Estimate:
 
 
 def part_of(made: Sequence[JudgedComparison], planned: Sequence[JudgedComparison]) -> str | None:
-    """Return `1 of 2 models, 4 of 10 comparisons`, what was compared of what is planned; None if it is all."""
+    """Return `covers 1 of 2 models, 4 of 10 comparisons`, what was compared of what is planned; None if it is all."""
     counts: list[str] = []
     for noun, have, of in (
         ("models", len(_models(made)), len(_models(planned))),
@@ -114,7 +114,7 @@ def part_of(made: Sequence[JudgedComparison], planned: Sequence[JudgedComparison
     ):
         if have < of and not (noun == "points" and counts):
             counts.append(f"{have} of {of} {noun}")
-    return ", ".join(counts) or None
+    return f"covers {', '.join(counts)}" if counts else None
 
 
 def stands_for_all(verdict: Verdict, compare: Measurable) -> bool:

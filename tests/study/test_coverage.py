@@ -53,7 +53,7 @@ def judged(
 def test_one_of_two_models(compare: dict[str, Any], values: tuple[float, ...], on_a_part: str) -> None:
     measured = along("batch", *values, model="a")
     judgement = judged(compare, measured, along("batch", 1, 1, model="b"))
-    assert (judgement.verdict, judgement.reason) == (on_a_part, "1 of 2 models, 1 of 2 comparisons")
+    assert (judgement.verdict, judgement.reason) == (on_a_part, "covers 1 of 2 models, 1 of 2 comparisons")
     assert judgement.is_of_a_part
     whole = judged(compare, measured, [])
     assert whole.verdict in ("holds", "does_not_hold")
@@ -62,14 +62,14 @@ def test_one_of_two_models(compare: dict[str, Any], values: tuple[float, ...], o
 
 def test_a_value_of_the_axis_is_missing() -> None:
     judgement = judged(TREND, along("batch", 100, 125), [point(1, batch=4)])
-    assert (judgement.verdict, judgement.reason) == ("inconclusive", "2 of 3 points")
+    assert (judgement.verdict, judgement.reason) == ("inconclusive", "covers 2 of 3 points")
 
 
 @pytest.mark.parametrize("slowest", [40, 90])
 def test_the_best_and_the_worst_of_some_models_are_not_those_of_all(slowest: float) -> None:
     measured = [point(100, model="a"), point(slowest, model="b")]
     judgement = judged(BEST, measured, [point(1, model="c")])
-    assert (judgement.verdict, judgement.reason) == ("inconclusive", "2 of 3 models")
+    assert (judgement.verdict, judgement.reason) == ("inconclusive", "covers 2 of 3 models")
 
 
 def test_a_better_value_denies_a_peak_whatever_else_is_missing() -> None:
@@ -97,4 +97,4 @@ def test_points_that_differ_in_more_than_the_claim_names_are_never_compared() ->
 def test_an_assumed_interval_is_said_too() -> None:
     single = [MeasuredPoint(each.point, SERIES, each.runs[:1]) for each in along("batch", 100, 150, model="a")]
     judgement = judged(TREND, single, along("batch", 1, 1, model="b"))
-    assert judgement.reason == "1 of 2 models, 1 of 2 comparisons; an interval is assumed, not measured"
+    assert judgement.reason == "covers 1 of 2 models, 1 of 2 comparisons; an interval is assumed, not measured"

@@ -63,7 +63,7 @@ PAPER_METRICS: tuple[Figure, ...] = (
         label="ITL (paper, Eq. 1)",
         unit="s",
         better="lower",
-        formula="(E2E − paper.ttft_s)/(output tokens of the wave − 1), E2E = last content arrival − first send",
+        formula="(E2E − TTFT of the batch)/(output tokens of the wave − 1), E2E = last content arrival − first send",
         compute=_of_paper("itl_s"),
     ),
     Figure(

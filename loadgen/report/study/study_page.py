@@ -65,11 +65,6 @@ class PanelSection:
         """Whether another panel fits next to it: it has one chart."""
         return sum(len(each.charts) for each in self.by_series) == 1
 
-    @property
-    def is_abreast(self) -> bool:
-        """Whether series stand next to each other: each has one chart."""
-        return len(self.by_series) > 1 and all(len(each.charts) == 1 for each in self.by_series)
-
 
 @dataclass(frozen=True, slots=True)
 class NotRun:

@@ -8,6 +8,7 @@ from loadgen.report.charts import palette
 from loadgen.report.study.panels.rows import PanelMark, PanelScales, marks_of, scales_of
 from loadgen.report.study.results import SeriesResults, StudyResults
 from loadgen.report.study.sizes import agreements, experts_share
+from loadgen.study.claims import Value
 
 WIDTH, HEIGHT = 240, 96
 _EDGE = 8
@@ -58,14 +59,17 @@ def _lines(scales: PanelScales, marks: Sequence[PanelMark], highest: float) -> t
     xs = [float(x) for x in scales.xs]
     place = math.log if scales.panel.log_x and min(xs) > 0 else float
     low, high = place(min(xs)), place(max(xs))
+    place_of: dict[Value | None, int] = {value: at for at, value in enumerate(scales.palette)}
     strokes = []
-    for at, colour in enumerate(scales.colours or (None,)):
+    for colour in scales.colours or (None,):
         of_colour = sorted((mark for mark in marks if mark.colour == colour), key=lambda mark: float(mark.x))
         of_colour = [mark for mark in of_colour if mark.rest == of_colour[0].rest]
         points = [(_between(place(float(mark.x)), low, high), 1 - mark.pooled.mean / highest) for mark in of_colour]
         if points:
             path = "M" + "L".join(f"{_x(x):.1f} {_y(y):.1f}" for x, y in points)
-            strokes.append(ThumbnailStroke(path + ("h.1" if len(points) == 1 else ""), palette.color(at)))
+            strokes.append(
+                ThumbnailStroke(path + ("h.1" if len(points) == 1 else ""), palette.color(place_of.get(colour, 0)))
+            )
     return tuple(strokes)
 
 

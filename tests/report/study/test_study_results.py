@@ -69,7 +69,7 @@ def test_verdicts_by_series(store: Store, tmp_path: Path) -> None:
 def test_a_series_that_has_a_part_of_the_study_confirms_nothing(store: Store, tmp_path: Path) -> None:
     grows = study_results(study(tmp_path, lengths="128, 16384"), store).standing[0].judgement
     assert (grows.verdict, len(grows.compared)) == ("inconclusive", 1)
-    assert (grows.reason or "").startswith("1 of 2 comparisons")
+    assert (grows.reason or "").startswith("covers 1 of 2 comparisons")
 
 
 def test_a_series_with_enough_for_a_verdict_comes_before_a_stronger_one_without() -> None:

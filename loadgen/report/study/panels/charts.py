@@ -156,7 +156,7 @@ def _colour(scales: PanelScales, mark: PanelMark) -> str:
 
 def _colours(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
     """The colours, the same in every chart of the panel; a legend of those that the marks have."""
-    domain = [label(str(scales.panel.colour), value) for value in scales.colours] or [""]
+    domain = [label(str(scales.panel.colour), value) for value in scales.palette] or [""]
     colour = nominal(
         "colour", domain, [palette.color(at) for at in range(len(domain))], has_legend=bool(scales.colours)
     )
@@ -287,7 +287,7 @@ def _bars(scales: PanelScales, marks: Sequence[PanelMark], colour: Spec) -> Spec
     across: Spec = {"y": y, "color": colour}
     many = len(scales.colours) > 1
     if many:
-        domain = colour["scale"]["domain"]
+        domain = [label(str(scales.panel.colour), value) for value in scales.colours]
         across["yOffset"] = {"field": "colour", "type": "nominal", "scale": {"domain": domain}}
     value = value_axis("value", x_scale) | {"axis": {"tickCount": 4, "format": ",~r"}}
     bars = {"x": value, "tooltip": _tooltip(scales, rows)}

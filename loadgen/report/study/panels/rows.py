@@ -69,12 +69,14 @@ class PanelScales:
     """What all charts of a panel share: the values along each axis in order, and the ends of the figure's scale.
 
     A facet has ends of its own if the facets are models, which differ by much; else all facets have the same.
+    `palette` is all colours that the study plans, in order, so that one value has one colour in all panels of a page.
     """
 
     panel: Panel
     figure: Figure
     xs: tuple[Value, ...]
     colours: tuple[Value, ...]
+    palette: tuple[Value, ...]
     facets: tuple[Value, ...]
     by_facet: Mapping[Value | None, Ends]
 
@@ -202,12 +204,16 @@ def scales_of(panel: Panel, planned: Iterable[Point], marks: Sequence[PanelMark]
     """The scales that these marks, of all series, share; None without marks."""
     if not marks:
         return None
-    shown = [point.coordinates for point in planned if is_at(point.coordinates, panel.where)]
+    coordinates = [point.coordinates for point in planned]
+    shown = [at for at in coordinates if is_at(at, panel.where)]
+    found = [mark.colour for mark in marks]
+    every = [] if panel.colour is None else [at[panel.colour] for at in coordinates if panel.colour in at]
     return PanelScales(
         panel,
         STUDY_FIGURES[panel.y],
         xs=_values(panel.x, shown, [mark.x for mark in marks]),
-        colours=_values(panel.colour, shown, [mark.colour for mark in marks]),
+        colours=_values(panel.colour, shown, found),
+        palette=_values(panel.colour, coordinates, [*every, *found]),
         facets=_values(panel.facet, shown, [mark.facet for mark in marks]),
         by_facet={
             facet: _ends([mark for mark in marks if panel.facet != "model" or mark.facet == facet])
