@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from loadgen.moe import bounds
@@ -113,6 +113,7 @@ def test_copies_and_stages_share_the_callers() -> None:
 
 
 @settings(max_examples=30)
+@example(batch=61, input_tokens=63, output_tokens=15, limit=512)
 @given(
     batch=st.integers(1, 64),
     input_tokens=st.integers(1, 2048),
@@ -125,6 +126,7 @@ def test_more_work_never_ends_sooner(batch: int, input_tokens: int, output_token
 
     shortest = e2e_s(batch, input_tokens, output_tokens) * (1 - 1e-9)
     assert e2e_s(batch, input_tokens, output_tokens + 1) >= shortest
-    assert e2e_s(2 * batch, input_tokens, output_tokens) >= shortest
+    if limit is None or 2 * batch * input_tokens <= limit * output_tokens:  # else the first end before the last begin
+        assert e2e_s(2 * batch, input_tokens, output_tokens) >= shortest
     bound = bounds.wave_bound(ROOFLINE, batch, input_tokens, output_tokens, max_num_batched_tokens=limit)
     assert bound.mean_ttft_s <= bound.ttft_s * (1 + 1e-9) <= bound.e2e_s * (1 + 2e-9)
