@@ -98,7 +98,8 @@ def verdicts(measured: Measured) -> str:
                 why = "; ".join(each for each in (judged.reason or "").split("; ") if "is assumed" not in each)
                 cells = (standing.claim.says, stated_words(standing.claim), found_words(judged))
                 rows.append((name, *cells, VERDICT_WORDS[judged.verdict], why))
-    counts = ", ".join(f"{sum(row[4] == words for row in rows)} {words}" for words in VERDICT_WORDS.values())
+    numbers = {words: sum(row[4] == words for row in rows) for words in VERDICT_WORDS.values()}
+    counts = ", ".join(f"{words} {count}" for words, count in numbers.items() if count)
     total = sum(len(results.standing) for results in measured.results)
     heads = ("study", "claim", "stated", "found", "verdict", "measured of it")
     return f"{len(rows)} of {total} claims have measured points: {counts}.\n\n{table(heads, rows, 0)}"
