@@ -57,13 +57,16 @@ def _judged(claim: claims.Claim, compare: Measurable, evidence: Evidence) -> Jud
         )
         return Judgement(claim, "not_measured", reason)
     measured = [each.ratio for each in compared if each.ratio is not None]
+    is_beyond = False
     if isinstance(compare, claims.Ratio) and compare.over in ("mean", "max"):
         ratio = mean_ratio(measured) if compare.over == "mean" else _furthest(measured, compare.stated)
         verdict = against(ratio, compare.stated)
+        may_be_beyond = compare.over == "max" and verdict == "does_not_hold" and not _needs_every_point(compare)
+        is_beyond = may_be_beyond and _is_beyond(ratio, compare.stated)
     else:
         verdict = joined([each.verdict for each in compared], compare.over)
     part = part_of(compared, planned)
-    if part is not None and not stands_for_all(verdict, compare):
+    if part is not None and not is_beyond and not stands_for_all(verdict, compare):
         verdict = "inconclusive"
     lone = None
     if verdict == "does_not_hold" and compare.over == "all" and _rests_on_one_short_wave(compared):
@@ -102,6 +105,13 @@ def _furthest(measured: Sequence[Estimate], stated: claims.Stated) -> Estimate:
     bound = stated.min if stated.min is not None else stated.max
     assert bound is not None
     return max(measured, key=lambda ratio: ratio.value if bound >= 1 else -ratio.value)
+
+
+def _is_beyond(ratio: Estimate, stated: claims.Stated) -> bool:
+    """Whether a ratio is past the end of `up to`, so that no other comparison can mend it."""
+    if stated.max is not None and (stated.min or stated.max) >= 1:
+        return ratio.value > stated.max
+    return stated.min is not None and stated.min < 1 and ratio.value < stated.min
 
 
 def part_of(made: Sequence[JudgedComparison], planned: Sequence[JudgedComparison]) -> str | None:

@@ -10,6 +10,7 @@ from loadgen.study.measured import MeasuredPoint, PlannedPoint
 from tests.study.test_judge import COMPARISON, SERIES, along, point
 
 TREND = {"kind": "trend", "axis": "batch", "direction": "increases"}
+DROP = {"kind": "ratio", "a": {"batch": 2}, "b": {"batch": 1}, "stated": {"min": 0.7, "max": 0.8}}
 RATIO = {"kind": "ratio", "a": {"batch": 2}, "b": {"batch": 1}, "stated": {"min": 1.2, "max": 1.3}}
 BEST = {
     "kind": "ratio",
@@ -47,7 +48,10 @@ def judged(
         (RATIO, (100, 150), "does_not_hold"),
         ({**RATIO, "over": "mean"}, (100, 125), "inconclusive"),
         ({**RATIO, "over": "mean"}, (100, 150), "inconclusive"),
-        ({**RATIO, "over": "max"}, (100, 150), "inconclusive"),
+        ({**RATIO, "over": "max"}, (100, 150), "does_not_hold"),  # past `up to 1.3`
+        ({**RATIO, "over": "max"}, (100, 105), "inconclusive"),  # another may reach it
+        ({**DROP, "over": "max"}, (100, 50), "does_not_hold"),
+        ({**DROP, "over": "max"}, (100, 95), "inconclusive"),
     ],
 )
 def test_one_of_two_models(compare: dict[str, Any], values: tuple[float, ...], on_a_part: str) -> None:
