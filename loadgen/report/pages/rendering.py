@@ -28,6 +28,11 @@ def code(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
+def unbroken(text: str) -> str:
+    """Prose in which no line ends between a number and its percent sign."""
+    return text.replace(" %", "\u00a0%")
+
+
 @cache
 def environment() -> Environment:
     made = Environment(
@@ -38,7 +43,12 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        code=code, json_block=json_block, number=format.number, plural=format.plural, sentence=format.sentence
+        code=code,
+        json_block=json_block,
+        number=format.number,
+        plural=format.plural,
+        sentence=format.sentence,
+        unbroken=unbroken,
     )
     made.globals.update(version=loadgen.__version__, static=assets.static)
     return made

@@ -11,7 +11,7 @@ from loadgen.analysis.bound import bound_of
 from loadgen.errors import NotFoundError
 from loadgen.importers.importing import read_sweep
 from loadgen.report.charts.chart import Chart
-from loadgen.report.pages.rendering import code
+from loadgen.report.pages.rendering import code, unbroken
 from loadgen.report.points import Pooled
 from loadgen.report.study.files import render_study, study_file, study_folder
 from loadgen.report.study.index_page import claims_page, studies_page
@@ -114,6 +114,10 @@ def test_one_gpu_next_to_the_planned_ones_is_a_line_of_its_own_and_counts_once(f
 
 def test_prose_may_have_code_in_it_and_nothing_else() -> None:
     assert code("`a --b` < c") == Markup("<code>a --b</code> &lt; c")
+
+
+def test_no_line_ends_between_a_number_and_its_percent_sign() -> None:
+    assert unbroken("20 to 30 % more than 5 %.") == "20 to 30\u00a0% more than 5\u00a0%."
 
 
 def test_a_caption_says_how_much_of_the_bound_is_reached_and_which_lines_hide_others(fig06: StudyResults) -> None:

@@ -9,7 +9,7 @@ from loadgen.report.study.panels.rows import PanelMark, PanelScales, bound_perce
 from loadgen.study.accuracy import ACCURACY
 from loadgen.study.claims import Value
 
-_BAR_BOUND_NOTE = BOUND_NOTE.replace("Thin dotted lines are", "The orange tick is")
+_BAR_BOUND_NOTE = BOUND_NOTE.replace("Thin dotted lines are", "The tick across a bar is")
 _LONE_BOUND_NOTE = BOUND_NOTE.replace("Thin dotted lines are", "The tick over or under a mark is")
 _COVERED_RATIO = 0.006  # of the highest mark: two lines closer than so cover each other
 
