@@ -147,6 +147,11 @@ def test_a_line_of_one_point_is_named_and_has_a_tick_for_its_bound(fig06: StudyR
     assert [each["mark"]["type"] for each in chart.spec["layer"]] == ["line", "tick", "line", "rule", "point"]
     assert chart.spec["layer"][-1]["encoding"]["color"]["legend"]["values"] == ["128 in and out"]
     assert "The tick over or under a mark is the roofline bound" in caption(scales, alone)
+    far = [replace(alone[0], bound=1.5 * alone[0].pooled.mean)]
+    scales = scales_of(panel, fig06.points, far)
+    assert scales is not None
+    assert "Beyond the edge is the roofline bound" in caption(scales, far)
+    assert "tick" not in caption(scales, far)
 
 
 def test_a_stub_of_a_bound_is_not_drawn(fig06: StudyResults) -> None:

@@ -9,8 +9,11 @@ from loadgen.report.study.panels.rows import PanelMark, PanelScales, bound_perce
 from loadgen.study.accuracy import ACCURACY
 from loadgen.study.claims import Value
 
-_BAR_BOUND_NOTE = BOUND_NOTE.replace("Thin dotted lines are", "The tick across a bar is")
+_BAR_BOUND_NOTE = BOUND_NOTE.replace("Thin dotted lines are", "The tick on a bar or beyond its end is")
 _LONE_BOUND_NOTE = BOUND_NOTE.replace("Thin dotted lines are", "The tick over or under a mark is")
+_UNSEEN_BOUND_NOTE = BOUND_NOTE.replace(
+    "Thin dotted lines are the roofline bound", "Beyond the edge is the roofline bound"
+)
 _COVERED_RATIO = 0.006  # of the highest mark: two lines closer than so cover each other
 
 
@@ -49,7 +52,10 @@ def _bound_words(scales: PanelScales, marks: Sequence[PanelMark]) -> str:
         return ""
     lines = [(mark.facet, mark.colour, mark.rest) for mark in marks]
     words = [_BAR_BOUND_NOTE if scales.is_bar else BOUND_NOTE if len(set(lines)) < len(lines) else _LONE_BOUND_NOTE]
-    if any(_is_beyond(scales, mark) for mark in marks):
+    beyond = [_is_beyond(scales, mark) for mark in marks if mark.bound is not None]
+    if all(beyond):
+        words = [_UNSEEN_BOUND_NOTE]
+    elif any(beyond):
         words.append(f"{'Ticks' if scales.is_bar else 'Parts'} beyond the edge are not drawn.")
     low, high = f"{min(reached):.0f}", f"{max(reached):.0f}"
     words.append(f"What is drawn reaches {low if low == high else f'{low} to {high}'} % of it.")
