@@ -1,7 +1,7 @@
-"""A small picture of a study for the index: the lines or bars of its first panel, without axes."""
+"""A small picture of a study for the index: the lines or bars of one panel, without axes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from loadgen.report.charts import palette
@@ -33,16 +33,24 @@ NOTHING = Thumbnail((), "")
 
 
 def thumbnail(results: StudyResults) -> Thumbnail:
-    """The picture of a study by its strongest series that has any."""
+    """The picture of a study: of its strongest series, the first panel with more than single marks, else the first with any."""
     if not results.file.study.needs_server:
         return _sizes(results)
+    first = NOTHING
+    for each in _pictures(results):
+        if any(stroke.is_filled or "L" in stroke.path for stroke in each.strokes):
+            return each
+        first = first if first.strokes else each
+    return first
+
+
+def _pictures(results: StudyResults) -> Iterator[Thumbnail]:
     for series in results.by_series:
         for panel in results.file.study.panels:
             marks = marks_of(panel, series.points)
             scales = scales_of(panel, results.points, marks)
             if scales is not None:
-                return _drawn(scales, marks, series)
-    return NOTHING
+                yield _drawn(scales, marks, series)
 
 
 def _drawn(scales: PanelScales, marks: Sequence[PanelMark], series: SeriesResults) -> Thumbnail:
@@ -67,9 +75,8 @@ def _lines(scales: PanelScales, marks: Sequence[PanelMark], highest: float) -> t
         points = [(_between(place(float(mark.x)), low, high), 1 - mark.pooled.mean / highest) for mark in of_colour]
         if points:
             path = "M" + "L".join(f"{_x(x):.1f} {_y(y):.1f}" for x, y in points)
-            strokes.append(
-                ThumbnailStroke(path + ("h.1" if len(points) == 1 else ""), palette.color(place_of.get(colour, 0)))
-            )
+            path += "m-3 0h6" if len(points) == 1 else ""
+            strokes.append(ThumbnailStroke(path, palette.color(place_of.get(colour, 0))))
     return tuple(strokes)
 
 

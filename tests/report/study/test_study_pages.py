@@ -23,6 +23,7 @@ from loadgen.report.study.record import PlannedStudy, Record
 from loadgen.report.study.results import VERDICTS, StudyResults, of_series, results_of
 from loadgen.report.study.site import DASHBOARD, FILE, FOLDER, file_name
 from loadgen.report.study.study_page import StudyPage, series_line, study_page
+from loadgen.report.study.thumbnail import thumbnail
 from loadgen.servers.prediction.fitted import OUTLIERS
 from loadgen.store.repository import Store
 from loadgen.study.accuracy import MeanAccuracy
@@ -170,6 +171,16 @@ def test_a_stub_of_a_bound_is_not_drawn(fig06: StudyResults) -> None:
     near = [mark.pooled.mean for mark in marks]
     assert filters(near) == ["isValid(datum.bound)"]
     assert "!(datum.colour ===" in filters([near[0], *(1000 * each for each in near[1:])])[0]
+
+
+def test_a_picture_is_of_a_line_before_it_is_of_single_marks(fig06: StudyResults) -> None:
+    (series,) = fig06.by_series
+    one_of_each = tuple(point for point in series.points if point.coordinates["batch"] == 1)
+    dots = thumbnail(replace(fig06, by_series=(replace(series, points=one_of_each),)))
+    assert dots.strokes
+    assert all(stroke.path.endswith("m-3 0h6") for stroke in dots.strokes)
+    lines = thumbnail(replace(fig06, by_series=(replace(series, points=one_of_each), series)))
+    assert any("L" in stroke.path for stroke in lines.strokes)
 
 
 def test_series_have_the_same_scale_and_models_scales_of_their_own(fig06: StudyResults) -> None:
