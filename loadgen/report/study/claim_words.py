@@ -163,7 +163,7 @@ def _fact(value: object) -> str:
 def _pair(pair: claims.Pair) -> str:
     at = _at(pair.where)
     if pair.a == pair.b:
-        return f"{pair.take.a or 'any'} over {pair.take.b or 'any'} of {_where(pair.a)}{at}"
+        return f"{pair.take.a or 'any'} over {pair.take.b or 'any'} of {_where(pair.a, ' and ')}{at}"
     return f"{_where(pair.a)} over {_where(pair.b)}{at}"
 
 
@@ -174,8 +174,8 @@ def _contrast(larger: claims.Pair, smaller: claims.Pair, noun: str) -> str:
     return f"larger {noun}: {_pair(larger)}; smaller: {_pair(smaller)}"
 
 
-def _where(where: claims.Where) -> str:
-    return ", ".join(claims.coordinate_words(key, _listed(value)) for key, value in where.items())
+def _where(where: claims.Where, before_last: str = " or ") -> str:
+    return ", ".join(claims.coordinate_words(key, _listed(value, before_last)) for key, value in where.items())
 
 
 def _at(where: claims.Where) -> str:
@@ -189,7 +189,9 @@ def _at(where: claims.Where) -> str:
     )
 
 
-def _listed(value: object) -> str:
+def _listed(value: object, before_last: str = " or ") -> str:
     values: Iterable[object] = value if isinstance(value, list) else [value]
     words = [_fact(each) for each in values]
-    return " or ".join(words) if len(words) <= _MAX_LISTED else f"{', '.join(words[:2])} … ({len(words)})"
+    if len(words) > _MAX_LISTED:
+        return f"{', '.join(words[:2])} … ({len(words)})"
+    return before_last.join(filter(None, (", ".join(words[:-1]), words[-1])))

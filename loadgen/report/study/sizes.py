@@ -92,7 +92,7 @@ def _chart(key: str, title: str, models: Sequence[Model], counts: Sequence[Param
     colours = [palette.SERIES[_KINDS.index(kind) % len(palette.SERIES)] for kind in there]
     spec: Spec = frame(rows, _ROW_PX * len(models) + _AXIS_PX)
     spec |= {
-        "mark": {"type": "bar"},
+        "mark": {"type": "bar", "stroke": "white", "strokeWidth": 0.4},  # parts them on grey paper
         "encoding": {
             "y": {
                 "field": "model",

@@ -80,10 +80,10 @@ def test_panels_without_marks_are_named_once_with_the_reason(shelf: Shelf, page:
     assert page.not_drawn == (
         "Not drawn: Output throughput in the steady state. None of it is measured or predicted yet.",
     )
-    (of_drafts, of_stated) = study_page(shelf.study("fig12"), shelf.studies, DASHBOARD).not_drawn
-    assert of_drafts.count(";") == 2
-    assert of_drafts.endswith("nor can it be predicted: see what did not run.")
-    assert of_stated.endswith("None of it is measured or predicted yet.")
+    by_reason = study_page(shelf.study("fig12"), shelf.studies, DASHBOARD).not_drawn
+    (of_throughput,) = (each for each in by_reason if each.endswith("None of it is measured or predicted yet."))
+    (of_acceptance,) = (each for each in by_reason if each.endswith("nor can it be predicted: see what did not run."))
+    assert (of_throughput.count(";"), of_acceptance.count(";")) == (2, 0)
 
 
 @pytest.mark.parametrize(
