@@ -12,18 +12,18 @@ from loadgen.report.study.claim_words import (
     over_words,
     stated_words,
 )
-from loadgen.report.study.results import Standing, StudyResults
+from loadgen.report.study.results import SeriesResults, Standing, StudyResults
 from loadgen.report.study.site import Site
-from loadgen.study.claims import Claim
+from loadgen.study.claims import Claim, OutOfMemory
 from loadgen.study.judge import Judgement, Verdict
-from loadgen.study.measured import Series
+from loadgen.study.points import is_at
 
 _ASSUMED = "an interval is assumed, not measured"  # said once for all claims of a page
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The verdict of one series on a claim. `by` is the series, empty if none is needed."""
+    """The verdict of one series on a claim. `by` is what it rests on: a series or arithmetic, empty if nothing needs to be said."""
 
     verdict: Verdict
     words: str
@@ -80,7 +80,7 @@ def claim_rows(results: StudyResults, site: Site) -> tuple[ClaimRow, ...]:
 def _row(results: StudyResults, at: int, standing: Standing, site: Site) -> ClaimRow:
     claim, name = standing.claim, results.file.study.name
     others = [
-        _finding(each.judgements[at], each.series)
+        _finding(each.judgements[at], each)
         for each in results.by_series
         if each.series != standing.series and each.judgements[at].compared and standing.series is not None
     ]
@@ -93,21 +93,33 @@ def _row(results: StudyResults, at: int, standing: Standing, site: Site) -> Clai
         over=over_words(claim) if standing.judgement.ratios else "",
         reason=sentence("; ".join(each for each in reasons if each != _ASSUMED)),
         is_assumed=_ASSUMED in reasons,
-        finding=_finding(standing.judgement, standing.series),
+        finding=_finding(
+            standing.judgement, next((each for each in results.by_series if each.series == standing.series), None)
+        ),
         others=tuple(others),
     )
 
 
-def _finding(judgement: Judgement, series: Series | None) -> Finding:
+def _finding(judgement: Judgement, of: SeriesResults | None) -> Finding:
     verdict = judgement.verdict
     return Finding(
         verdict,
         VERDICT_WORDS[verdict],
         VERDICT_MARKS[verdict],
         found_words(judgement),
-        "" if series is None else series.label,
+        "" if of is None else _by(judgement.claim, of),
         *compared_lines(judgement),
     )
+
+
+def _by(claim: Claim, of: SeriesResults) -> str:
+    """What a verdict rests on: a series; or arithmetic, where the servers that are said not to fit were not started."""
+    if isinstance(claim.compare, OutOfMemory):
+        tried = [each.point.coordinates for each in of.failed if each.is_memory]
+        tried += [each.coordinates for each in of.points]
+        if not any(is_at(each, where) for each in tried for where in claim.compare.at):
+            return f"computed from the memory of {of.series.hardware}, not tried"
+    return of.series.label
 
 
 def sentence(reason: str) -> str:

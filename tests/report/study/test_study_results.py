@@ -1,5 +1,6 @@
 """What the store has of a study, on results that came with loadgen."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -7,15 +8,18 @@ from typing import cast
 import pytest
 
 from loadgen.importers.importing import read_sweep
+from loadgen.report.study.claim_rows import claim_rows
 from loadgen.report.study.results import SeriesResults, standings
+from loadgen.report.study.site import DASHBOARD
 from loadgen.store.repository import Store
 from loadgen.study.claims import Claim
 from loadgen.study.judge import Judgement
-from loadgen.study.measured import Series
+from loadgen.study.measured import FailedVariant, Series
 from loadgen.study.study_file import StudyFile, read_study
 from tests.report.study.on_record import study_results
 
 RESULTS = Path(__file__).resolve().parents[3] / "results"
+OF_MEMORY = "s5.4-summary-extremes-are-out-of-memory"
 NAMES = ("deepseek-v2-lite", "qwen1.5-moe-a2.7b")
 MINE = """\
 title: Mine
@@ -100,3 +104,22 @@ def test_facts_need_no_measured_point(store: Store) -> None:
     results = study_results(read_study("fig01"), store)
     assert results.by_series == ()
     assert [each.verdict for each in results.unmeasured] == ["holds", "holds", "holds", "not_testable"]
+
+
+def test_memory_that_was_computed_is_not_called_measured(tmp_path: Path) -> None:
+    found = read_sweep(RESULTS / "2026-12-01-h200-mixtral-skeleton-8x1792-top-1-dummy-fig07.json.gz")
+    store = Store.open(f"sqlite:///{tmp_path / 'results.db'}")
+    store.add_imported(found.sweep, found.runs)
+    results = study_results(read_study("fig07"), store)
+    (series,) = results.by_series
+    assert {row.finding.by for row in claim_rows(results, DASHBOARD) if row.claim.id == OF_MEMORY} == {
+        "computed from the memory of H200, not tried"
+    }
+    largest = next(
+        point
+        for point in results.points
+        if (point.coordinates["experts"], point.coordinates["ffn_size"]) == (64, 14_336)
+    )
+    tried = replace(series, failed=(FailedVariant(largest, series.series, True, "out of memory"),))
+    rows = claim_rows(replace(results, by_series=(tried,)), DASHBOARD)
+    assert {row.finding.by for row in rows if row.claim.id == OF_MEMORY} == {"H200, measured, dummy weights"}
