@@ -153,6 +153,13 @@ def test_a_line_of_one_point_is_named_and_has_a_tick_for_its_bound(fig06: StudyR
     assert scales is not None
     assert "Beyond the edge is the roofline bound" in caption(scales, far)
     assert "tick" not in caption(scales, far)
+    others = [mark for mark in marks_of(panel, series.points) if mark.colour != alone[0].colour]
+    mixed = [*alone, *(replace(mark, bound=1.2 * mark.pooled.mean) for mark in others)]
+    scales = scales_of(panel, fig06.points, mixed)
+    assert scales is not None
+    assert "Thin dotted lines, and the tick over or under a mark without a line, are the roofline" in caption(
+        scales, mixed
+    )
 
 
 def test_a_stub_of_a_bound_is_not_drawn(fig06: StudyResults) -> None:

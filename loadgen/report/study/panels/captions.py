@@ -11,6 +11,9 @@ from loadgen.study.claims import Value
 
 _BAR_BOUND_NOTE = BOUND_NOTE.replace("Thin dotted lines are", "The tick on a bar or beyond its end is")
 _LONE_BOUND_NOTE = BOUND_NOTE.replace("Thin dotted lines are", "The tick over or under a mark is")
+_MIXED_BOUND_NOTE = BOUND_NOTE.replace(
+    "Thin dotted lines are", "Thin dotted lines, and the tick over or under a mark without a line, are"
+)
 _UNSEEN_BOUND_NOTE = BOUND_NOTE.replace(
     "Thin dotted lines are the roofline bound", "Beyond the edge is the roofline bound"
 )
@@ -26,7 +29,8 @@ def caption(scales: PanelScales, marks: Sequence[PanelMark]) -> str:
         return " ".join(filter(None, [*words, _doubtful_words("Those with ?", marks)]))
     if any(mark.pooled.low is not None for mark in marks):
         of_tasks, of_repeats = "by the tasks' standard errors", "of the mean, or the range of two repeats"
-        words.append(f"Bars are the 95 % interval {of_tasks if scales.figure is ACCURACY else of_repeats}.")
+        which = "Thin lines on bars" if scales.is_bar else "Bars"
+        words.append(f"{which} are the 95 % interval {of_tasks if scales.figure is ACCURACY else of_repeats}.")
         if any(_is_cut(scales, mark) for mark in marks):
             words.append("Longer ones are cut off at the edge; the values have them whole.")
     words.append(_doubtful_words(f"Hollow {'bars' if scales.is_bar else 'marks'}", marks))
@@ -50,16 +54,25 @@ def _bound_words(scales: PanelScales, marks: Sequence[PanelMark]) -> str:
     reached = [share for mark in marks if (share := bound_percent(scales, mark)) is not None]
     if not reached:
         return ""
-    lines = [(mark.facet, mark.colour, mark.rest) for mark in marks]
-    words = [_BAR_BOUND_NOTE if scales.is_bar else BOUND_NOTE if len(set(lines)) < len(lines) else _LONE_BOUND_NOTE]
-    beyond = [_is_beyond(scales, mark) for mark in marks if mark.bound is not None]
-    if all(beyond):
-        words = [_UNSEEN_BOUND_NOTE]
-    elif any(beyond):
+    bounded = [mark for mark in marks if mark.bound is not None]
+    seen = [mark for mark in bounded if not _is_beyond(scales, mark)]
+    words = [_bound_note(scales, bounded, seen)]
+    if 0 < len(seen) < len(bounded):
         words.append(f"{'Ticks' if scales.is_bar else 'Parts'} beyond the edge are not drawn.")
     low, high = f"{min(reached):.0f}", f"{max(reached):.0f}"
     words.append(f"What is drawn reaches {low if low == high else f'{low} to {high}'} % of it.")
     return " ".join(words)
+
+
+def _bound_note(scales: PanelScales, bounded: Sequence[PanelMark], seen: Sequence[PanelMark]) -> str:
+    """What the bounds that are `seen` inside of the charts are drawn as."""
+    if not seen:
+        return _UNSEEN_BOUND_NOTE
+    if scales.is_bar:
+        return _BAR_BOUND_NOTE
+    sizes = Counter((mark.facet, mark.colour, mark.rest) for mark in bounded)
+    lone = {sizes[mark.facet, mark.colour, mark.rest] == 1 for mark in seen}
+    return _MIXED_BOUND_NOTE if len(lone) > 1 else _LONE_BOUND_NOTE if lone == {True} else BOUND_NOTE
 
 
 def _coinciding_words(scales: PanelScales, marks: Sequence[PanelMark]) -> str:
