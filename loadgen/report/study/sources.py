@@ -35,11 +35,16 @@ def source_of(points: Sequence[MeasuredPoint]) -> SeriesSource:
         days=tuple(dict.fromkeys((days[0], days[-1]))) if days else (),
         loadgen=_distinct(_loadgen(run) for run in runs),
         sweep_ids=_distinct(run["sweep_id"] for run in runs),
-        on_one_gpu=_distinct(
-            f"{point.point.variant.served.model} (planned over {gpus})"
-            for point in points
-            if (gpus := point.point.variant.planned_gpus) is not None
-        ),
+        on_one_gpu=on_one_gpu(points),
+    )
+
+
+def on_one_gpu(points: Iterable[MeasuredPoint]) -> tuple[str, ...]:
+    """Return `mixtral-8x7b (planned over 2)` for each model that the study plans over several GPUs and one GPU served."""
+    return _distinct(
+        f"{point.point.variant.served.model} (planned over {gpus})"
+        for point in points
+        if (gpus := point.point.variant.planned_gpus) is not None
     )
 
 

@@ -113,6 +113,19 @@ def test_one_gpu_next_to_the_planned_ones_is_a_line_of_its_own_and_counts_once(f
     assert series_line(both, planned=148).coverage == "1 of 148 points"
 
 
+def test_a_caption_says_which_models_one_gpu_served_in_place_of_several(fig06: StudyResults) -> None:
+    (series,) = fig06.by_series
+    panel = fig06.file.study.panels[0]
+    marks = marks_of(panel, series.points)
+    scales = scales_of(panel, fig06.points, marks)
+    assert scales is not None
+    assert "one GPU" not in caption(scales, marks)
+    point = marks[0].point.point
+    twin = replace(point, variant=replace(point.variant, planned_gpus=4))
+    of_one = [replace(marks[0], point=replace(marks[0].point, point=twin)), *marks[1:]]
+    assert f"On one GPU: {point.variant.served.model} (planned over 4)." in caption(scales, of_one)
+
+
 def test_prose_may_have_code_in_it_and_nothing_else() -> None:
     assert code("`a --b` < c") == Markup("<code>a --b</code> &lt; c")
 

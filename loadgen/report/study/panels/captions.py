@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from loadgen.report.charts.load_charts import BOUND_NOTE
 from loadgen.report.format import shown_factor
 from loadgen.report.study.panels.rows import PanelMark, PanelScales, bound_percent, ends_of, label, stand_ins
+from loadgen.report.study.sources import on_one_gpu
 from loadgen.study.accuracy import ACCURACY
 from loadgen.study.claims import Value
 
@@ -25,6 +26,9 @@ def caption(scales: PanelScales, marks: Sequence[PanelMark]) -> str:
     words = [{"lower": "Lower is better.", "higher": "Higher is better.", None: ""}[scales.figure.better]]
     if stand_ins(marks):
         words.append(f"Measured on {stand_ins(marks)}.")
+    one_gpu = on_one_gpu(mark.point for mark in marks)
+    if one_gpu:
+        words.append(f"On one GPU: {', '.join(one_gpu)}.")
     if scales.panel.kind == "heat map":
         return " ".join(filter(None, [*words, _doubtful_words("Those with ?", marks)]))
     if any(mark.pooled.low is not None for mark in marks):
